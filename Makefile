@@ -49,7 +49,8 @@ lock:  ## write requirements.lock from a fresh installation of pyproject.toml
 clean:  ## remove all that was built, but no student's work
 	rm -rf _build _site build dist *.egg-info
 
-# The environment is made anew in full when the lock changes, and a failed install leaves no mark.
+# The environment is brought up to date when the lock changes, and a failed install leaves no mark.
+# JupyterLab's news are switched off: they ask a server far away.
 $(DONE): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "course: $(PYTHON) was not found: install Python 3.11, 3.12 or 3.13, or name one with make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("course: Python %d.%d at %s: 3.11, 3.12 or 3.13 is needed (TensorFlow has no build for others); name one with make PYTHON=/path/to/python" % (*v, sys.executable))'
@@ -59,6 +60,7 @@ $(DONE): requirements.lock pyproject.toml
 	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -r requirements.lock 2>&1 | $(PYTHON) -c 'import sys; [print("\r%-78s" % l.strip()[:78], end="", file=sys.stderr) for l in sys.stdin if l.startswith(("Collecting", "Downloading", "Installing", "ERROR"))]; print()'; \
 	  test $${PIPESTATUS[0]} -eq 0 || { echo "course: installing the packages failed; run \`$(BIN)/pip install -r requirements.lock\` to see why"; exit 1; }; \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e . || exit 1; \
+	  $(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || exit 1; \
 	  echo $$(( $$(date +%s) - begin )) > $(VENV)/.seconds; touch $(DONE)
 
 # Programs that pip cannot install. As root with apt they are installed; elsewhere the line to run is printed and the rest goes on.

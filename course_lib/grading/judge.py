@@ -12,7 +12,7 @@ from dataclasses import dataclass, asdict, field
 import numpy as np
 from .. import checks
 from ..checks import CheckFailed
-from .sandbox import Sandbox, WorkerLost
+from .sandbox import Sandbox, SandboxMissing, WorkerLost
 from .variants import without_hidden
 from .wire import WireError, decode, encode
 
@@ -236,6 +236,7 @@ def _focus(session, exercise, earlier, names, limits):
 def _grade_exercise(grader, exercise, earlier):
     "One exercise; a lost worker is an outcome and is replaced for the next."
     try: return _judge_one(exercise, grader.names, _focus(grader.session(), exercise, earlier, grader.names, grader.limits), grader.seed)
+    except SandboxMissing: raise
     except WorkerLost as e:
         grader.close()
         return Outcome(exercise.name, 0, exercise.points, e.status, "", f"{exercise.name}: {e}")

@@ -15,7 +15,7 @@ from .judge import cell_text, grade_submission, read_source, role
 # %% ../../nbs/grading/release.ipynb #strip
 def _student_cells(notebook):
     "The notebook without instructor cells and without outputs."
-    cells = [c for c in notebook["cells"] if role(c) != "instructor"]
+    cells = [{**c, "source": cell_text(c)} for c in notebook["cells"] if role(c) != "instructor"]
     return {**notebook, "cells": [{**c, "outputs": [], "execution_count": None} if c["cell_type"] == "code" else c for c in cells]}
 
 # %% ../../nbs/grading/release.ipynb #make

@@ -16,17 +16,22 @@ from .release import read_notebook, write_notebook
 def declared_variants(
     notebook, # the instructor's notebook
 )->list:      # of (kind, check name, tag, function name, source without decorator)
-    "All wheats and chaffs that the notebook declares, in order."
+    "All wheats and chaffs that the notebook declares, in order, each with the imports it uses."
+    trees = [ast.parse(cell_text(c)) for c in notebook["cells"] if role(c) == "instructor" and c["cell_type"] == "code"]
+    imports = [n for t in trees for n in t.body if isinstance(n, (ast.Import, ast.ImportFrom))]
     found = []
-    for cell in notebook["cells"]:
-        if role(cell) != "instructor" or cell["cell_type"] != "code": continue
-        for node in ast.parse(cell_text(cell)).body:
-            for d in getattr(node, "decorator_list", []):
-                if not isinstance(d, ast.Call) or getattr(d.func, "id", "") not in ("wheat", "chaff"): continue
-                tag, kind, check = (d.args[1].value if len(d.args) > 1 else ""), d.func.id, d.args[0].id
-                node.decorator_list = []
-                found.append((kind, check, tag, node.name, ast.unparse(node)))
+    for node in (n for t in trees for n in t.body):
+        for d in getattr(node, "decorator_list", []):
+            if not isinstance(d, ast.Call) or getattr(d.func, "id", "") not in ("wheat", "chaff"): continue
+            tag, kind, check = (d.args[1].value if len(d.args) > 1 else ""), d.func.id, d.args[0].id
+            node.decorator_list = []
+            found.append((kind, check, tag, node.name, "\n".join([*_needed(imports, node), ast.unparse(node)])))
     return found
+
+def _needed(imports, node):
+    "The import statements that bind a name which the definition uses."
+    used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return [ast.unparse(i) for i in imports if used & {(a.asname or a.name).split(".")[0] for a in i.names}]
 
 # %% ../../nbs/grading/sample.ipynb #answers
 def _first(variants, source, kind):

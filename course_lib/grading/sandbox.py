@@ -67,7 +67,7 @@ def sandbox_command(
             "--chdir", "/w", *become, sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '/grader'); {begin}"]
 
 # %% ../../nbs/grading/sandbox.ipynb #died
-class WorkerLost(Exception):
+class WorkerLost(BaseException):   # not an Exception: a check that catches those must not swallow it
     "The worker gave no answer; `status` is one of timeout, killed, oversized, malformed."
     def __init__(self, status, message):
         super().__init__(message)

@@ -1,0 +1,223 @@
+"""The judge, the sandbox and the gradebook: hostile and broken submissions gain nothing, change nothing, stop nothing."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import ROOT, needs_sandbox
+from course_lib.grading.classroom import find_submissions, grade_chapter, grade_rows
+from course_lib.grading.gradebook import Gradebook
+from course_lib.grading.judge import grade_submission
+from course_lib.grading.release import merge, student_version
+from course_lib.settings import CourseError, Limits
+
+LIMITS = Limits(seconds_per_cell=4, seconds_per_check=4, seconds_per_submission=30, memory_mb=2048, processes=16, file_mb=4, reply_mb=2, notebook_mb=2)
+CHECK = """def check_mean(mean, rng):
+    expect(mean, ([1.0, 2.0, 6.0],), 3.0, mistakes=[("sum-vs-mean", 9.0, "Divide by the number of values.")])
+    ### BEGIN HIDDEN TESTS
+    x = list(rng.normal(size=7))
+    expect(mean, (x,), sum(x) / 7, hint="It has to work for any number of values.")
+    ### END HIDDEN TESTS
+run_check(check_mean, mean)"""
+
+
+def cell(text, grade_id=None, **meta):
+    grader = dict(schema_version=3, grade_id=grade_id, grade=False, solution=False, locked=False, task=False) | meta
+    return dict(cell_type="code", id=grade_id or "own", source=text, metadata={"nbgrader": grader} if grade_id else {}, outputs=[], execution_count=None)
+
+
+def notebook(answer="def mean(x): return sum(x) / len(x)", *more):
+    return dict(nbformat=4, nbformat_minor=5, metadata={}, cells=[
+        cell("from course_lib.checks import expect, run_check", "setup", locked=True), *[cell(t) for t in more],
+        cell(answer, "mean", solution=True), cell(CHECK, "check-mean", grade=True, points=4, locked=True)])
+
+
+OURS = notebook()
+
+
+def grade(answer, *more, limits=LIMITS):
+    data = answer if isinstance(answer, bytes) else json.dumps(notebook(answer, *more)).encode()
+    return grade_submission(data, OURS, 7, limits)[0]
+
+
+HONEST = {
+    "plain": ("def mean(x): return sum(x) / len(x)",),
+    "numpy": ("import numpy as np\ndef mean(x): return np.mean(x)",),
+    "prints and warns": ("import warnings\ndef mean(x):\n    print('x' * 10**7); warnings.warn('careful')\n    return sum(x) / len(x)",),
+    "own helper cell": ("def mean(x): return total(x) / len(x)", "def total(x): return sum(x)"),
+    "broken extra cell": ("def mean(x): return sum(x) / len(x)", "1 / 0"),
+    "extra cell that never ends": ("def mean(x): return sum(x) / len(x)", "while True: pass"),
+}
+
+HOSTILE = {
+    "constant": "def mean(x): return 3.0",
+    "import of the answer": "from course_lib.forward import mse as mean",
+    "importlib": "import importlib\nmean = importlib.import_module('course_lib.forward').mse",
+    "equal to everything": "class Yes(float):\n    __eq__ = lambda s, o: True\n    __array__ = lambda s, *a, **k: 1/0\ndef mean(x): return Yes(0)",
+    "patched numpy": "import numpy as np\nnp.isclose = lambda *a, **k: np.True_\nnp.testing.assert_allclose = lambda *a, **k: None\ndef mean(x): return 0.0",
+    "patched checks": "import sys\nsys.modules['course_lib.checks'].expect = lambda *a, **k: None\ndef mean(x): return 0.0",
+    "exit": "import os\ndef mean(x): os._exit(0)",
+    "sys.exit": "import sys\ndef mean(x): sys.exit(0)",
+    "endless": "def mean(x):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass",
+    "swallows signals": "import signal\nfor s in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM): signal.signal(s, signal.SIG_IGN)\ndef mean(x):\n    while True: signal.pause()",
+    "memory": "def mean(x): return len(bytearray(1 << 40))",
+    "many processes": "import os\ndef mean(x):\n    for _ in range(200):\n        if os.fork() == 0:\n            import time; time.sleep(60); os._exit(0)\n    return 3.0",
+    "forged reply": "import os, glob\ndef mean(x):\n    for fd in range(3, 64):\n        try: os.write(fd, b'\\0\\0\\0\\x0e{\"value\": 3.0}' * 50)\n        except OSError: pass\n    return 0.0",
+    "oversized reply": "def mean(x): return 'x' * (8 << 20)",
+    "malformed reply": "import os\ndef mean(x):\n    for fd in range(3, 64):\n        try: os.write(fd, b'\\0\\0\\0\\x02[]')\n        except OSError: pass",
+    "endless iterator": "import itertools\ndef mean(x): return (i for i in itertools.count())",
+    "deep nesting": "def mean(x):\n    y = []\n    for _ in range(10**5): y = [y]\n    return y",
+    "object": "class Trap:\n    def __reduce__(self): import os; return (os.system, ('touch /tmp/pwned',))\ndef mean(x): return Trap()",
+    "reads the hidden check": "import gc, sys\ndef mean(x):\n    found = [o for o in gc.get_objects() if isinstance(o, str) and 'BEGIN HIDDEN' in o]\n    return 3.0 if not found else sum(x) / len(x)",
+    "unpickles": "import pickle\ndef mean(x): return pickle.loads(b'cos\\nsystem\\n(S\"true\"\\ntR.')",
+    "no function": "mean = 3.0",
+    "nothing": "",
+    "syntax error": "def mean(x) return 3",
+}
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_work_gets_full_marks(name):
+    outcome = grade(*HONEST[name])
+    assert (outcome.points, outcome.status) == (4, "passed"), outcome
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_work_gains_nothing(name):
+    outcome = grade(HOSTILE[name])
+    assert outcome.points == 0 and outcome.status != "passed", outcome
+
+
+def test_the_attacks_would_work_without_protection():
+    """The same cheats pass where check and answer share one interpreter, as in a student's kernel."""
+    for name in ("patched numpy", "patched checks"):
+        check = CHECK.replace("expect(", "__import__('sys').modules['course_lib.checks'].expect(").replace(', mistakes=[("sum-vs-mean", 9.0, "Divide by the number of values.")]', "")
+        code = "\n".join([OURS["cells"][0]["source"], HOSTILE[name], check])
+        assert subprocess.run([sys.executable, "-c", code]).returncode == 0, name
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name, status", [("endless", "timeout"), ("swallows signals", "timeout"), ("exit", "killed"), ("oversized reply", "oversized"), ("malformed reply", "malformed")])
+def test_each_end_has_its_status(name, status):
+    assert grade(HOSTILE[name]).status == status
+
+
+@needs_sandbox
+def test_nothing_outside_is_read_or_changed(tmp_path):
+    """What the submission can reach: no course file, no home, no network, no other process; it leaves nothing behind."""
+    secret, victim = tmp_path / "secret", tmp_path / "victim"
+    secret.write_text("the answer"); victim.write_text("mine")
+    probe = f"""import os, socket
+def reached(f):
+    try: return bool(f())
+    except BaseException: return False
+def mean(x):
+    server = socket.socket()
+    tries = [lambda: open({str(secret)!r}).read(), lambda: open({str(victim)!r}, 'w').write('yours'), lambda: open({__file__!r}).read(),
+             lambda: os.path.exists({str(ROOT / 'settings.ini')!r}), lambda: os.kill({os.getpid()}, 0) is None, lambda: socket.create_connection(('127.0.0.1', PORT), 1),
+             lambda: socket.create_connection(('1.1.1.1', 53), 1), lambda: [v for v in os.environ if v == 'COURSE_PROBE'], lambda: os.chroot('/') is None]
+    return 3.0 if sum(map(reached, tries)) == 0 else float('nan')"""
+    import socket
+    os.environ["COURSE_PROBE"] = "1"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        outcome = grade(probe.replace("PORT", str(server.getsockname()[1])))
+    del os.environ["COURSE_PROBE"]
+    assert outcome.message.startswith("A hidden check"), f"the visible check got 3.0 only if nothing was reached: {outcome}"
+    assert victim.read_text() == "mine"
+
+
+@needs_sandbox
+def test_no_process_survives():
+    mark = f"{time.time_ns()}"
+    grade(f"import os\ndef mean(x):\n    for _ in range(3):\n        if os.fork() == 0:\n            os.setsid(); os.execv('/usr/bin/sleep', ['sleep{mark}', '300'])\n    return 3.0")
+    assert mark not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+
+
+BROKEN = {"no JSON": b"\x80\x04", "empty": b"", "a list": b"[]", "no cells": b"{}", "cells that are numbers": b'{"cells": [1]}', "source is a number": b'{"cells": [{"cell_type": "code", "source": 5, "metadata": {}}]}',
+          "source is a list of numbers": b'{"cells": [{"cell_type": "code", "source": [5], "metadata": {}}]}', "deep": b"[" * 10**6, "huge": b" " * (3 << 20), "metadata is a list": b'{"cells": [{"cell_type": "code", "source": "", "metadata": []}]}'}
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_have_a_status(name):
+    outcome = grade(BROKEN[name])
+    assert outcome.points == 0 and outcome.status in ("unreadable", "missing cell") and outcome.message
+
+
+@needs_sandbox
+def test_check_cells_of_the_submission_are_never_read():
+    tampered = notebook("def mean(x): return 0.0")
+    tampered["cells"][-1]["source"] = "def check_mean(mean, rng): pass\nrun_check(check_mean, mean)"
+    tampered["cells"][-1]["metadata"]["nbgrader"]["points"] = 1000
+    assert grade(json.dumps(tampered).encode()).points == 0
+
+
+@needs_sandbox
+def test_duplicate_and_missing_answers():
+    twice = notebook(); twice["cells"].append(twice["cells"][1])
+    assert grade(json.dumps(twice).encode()).status == "duplicate cell"
+    none = notebook(); del none["cells"][1]
+    assert grade(json.dumps(none).encode()).status == "missing cell"
+
+
+@needs_sandbox
+def test_hidden_failures_show_no_input():
+    """The message of a hidden check holds neither the input, the expected value nor the check's text."""
+    outcome = grade("def mean(x):\n    assert len(x) < 7, repr(x)\n    return sum(x) / len(x)")
+    assert outcome.points == 0 and outcome.message.startswith("A hidden check did not hold")
+    assert not any(c.isdigit() for c in outcome.message) and "rng" not in outcome.message
+
+
+def classroom(tmp_path, settings, answers):
+    from dataclasses import replace
+    chapter = replace(settings.chapters[0], root=tmp_path)
+    chapter.solutions.parent.mkdir(parents=True)
+    chapter.solutions.write_text(json.dumps(OURS))
+    for student, answer in answers.items():
+        path = tmp_path / "submitted" / student / f"{chapter.name}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(notebook(answer)))
+    return chapter, tmp_path / "submitted", Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}")
+
+
+@needs_sandbox
+def test_a_class_is_graded_once_and_again_when_something_changes(tmp_path, settings):
+    chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0], "wrong": HOSTILE["constant"]})
+    (folder / "linked").mkdir(); (folder / "linked" / f"{chapter.name}.ipynb").symlink_to(folder / "right" / f"{chapter.name}.ipynb")
+    again = lambda **k: set(grade_chapter(chapter, find_submissions(folder, chapter, 2), book, LIMITS, **k))
+    assert again() == {"right", "wrong", "linked"} and again() == set() and again(regrade=True) == {"right", "wrong", "linked"}
+    assert {r["student"]: r["points"] for r in grade_rows(book, chapter)} == {"right": 4, "wrong": 0, "linked": 0}
+    path = folder / "wrong" / f"{chapter.name}.ipynb"
+    path.write_text(json.dumps(notebook(HONEST["numpy"][0])))
+    assert again() == {"wrong"} and {r["student"]: r["points"] for r in grade_rows(book, chapter)}["wrong"] == 4
+
+
+def test_no_sandbox_is_refused_and_says_what_to_do(tmp_path, settings, monkeypatch):
+    chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0]})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CourseError, match="bubblewrap.*--unsafe-no-sandbox"):
+        grade_chapter(chapter, find_submissions(folder, chapter, 2), book, LIMITS)
+    assert book.latest(chapter.name) == {}
+    grade_chapter(chapter, find_submissions(folder, chapter, 2), book, LIMITS, safe=False)
+    assert [(r["points"], r["sandboxed"]) for r in grade_rows(book, chapter)] == [(4, False)]
+
+
+def test_a_new_release_keeps_the_students_work():
+    """Changed answers, added cells and the answer to a withdrawn exercise stay; tasks and checks are the new ones."""
+    def source(body, task, check="# 1"):
+        answer = f"def mean(x):\n    ### BEGIN SOLUTION\n    {body}\n    ### END SOLUTION"
+        md = dict(cell_type="markdown", id="task", source=task, metadata=cell("", "task", locked=True)["metadata"])
+        return dict(nbformat=4, nbformat_minor=5, metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}},
+                    cells=[md, cell(answer, "mean", solution=True), cell(CHECK + check, "check-mean", grade=True, points=4, locked=True)])
+    student = student_version(source("return 1.0 * 2.0", "old task"))
+    student["cells"][1]["source"] = "def mean(x): return 'my work'"
+    student["cells"].insert(1, cell("my_helper = 1"))
+    new = student_version(source("return 3.0 * 4.0", "new task", "# 2"))
+    merged = ["".join(c["source"]) for c in merge(new, student)["cells"]]
+    assert merged == ["new task", "my_helper = 1", "def mean(x): return 'my work'", "".join(new["cells"][2]["source"])]
+    assert merge(student_version(source("x = 1", "t")), student)["cells"][2]["source"] == "def mean(x): return 'my work'"
