@@ -141,12 +141,12 @@ def loss_and_grads(
     "Mean cross-entropy of an MLP on a batch and its gradients; one softmax serves both. Raises `ValueError` for shapes or labels that do not fit."
     logits, cache = forward(params, X)
     _check_labels(logits, y)
-    rows = np.arange(len(y))
-    S = logits - logits.max(axis=1, keepdims=True)           # (n, c)
-    D = np.exp(S)
-    total = D.sum(axis=1, keepdims=True)                     # (n, 1)
-    loss = float((np.log(total[:, 0]) - S[rows, y]).mean())
-    D /= total                                               # the softmax
-    D[rows, y] -= 1
-    D /= len(y)
+    rows, n = np.arange(len(y)), len(y)
+    D = logits - logits.max(axis=1, keepdims=True)           # (n, c)
+    right = D[rows, y]                                       # (n,) of the right class
+    np.exp(D, out=D)
+    total = D.sum(axis=1)                                    # (n,)
+    loss = float(np.log(total).sum() - right.sum()) / n
+    D /= n * total[:, None]                                  # the softmax over n
+    D[rows, y] -= 1 / n
     return loss, backward(params, cache, D)

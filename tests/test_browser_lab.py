@@ -63,7 +63,7 @@ def page(lab, browser):
 
 def test_lab_opens_on_the_first_chapter(lab, page):
     page.goto(f"{lab[0]}/?token=local")
-    page.locator(".jp-NotebookPanel .jp-RenderedMarkdown h1", has_text=CHAPTER.title).wait_for()
+    page.locator(".jp-NotebookPanel .jp-RenderedMarkdown h1", has_text=CHAPTER.title).first.wait_for()
     assert page.locator(".lm-TabBar-tabLabel", has_text=CHAPTER.notebook.name).count()
 
 
@@ -107,7 +107,7 @@ def test_exercise_wrong_then_right(lab, page):
 def test_callouts_are_shown_as_callouts(page):
     """The hints are folded boxes in JupyterLab too, not lines of colons."""
     panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-    assert panel.get_by_text("Hint 1").count() and not panel.locator(".jp-RenderedMarkdown").get_by_text("::: {").count()
+    assert panel.get_by_text("Hint 1").count() and not panel.locator(".jp-RenderedMarkdown").get_by_text(":::").count()
 
 
 def test_nothing_leaves_the_machine(page):

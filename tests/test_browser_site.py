@@ -86,6 +86,23 @@ def test_hint_opens_without_a_script(page):
     assert hint.locator("p").first.is_visible()
 
 
+def test_callout_has_a_title_that_is_no_heading(page):
+    page.goto(f"nbs/{CHAPTER.name}.html")
+    titles = page.locator("div.admonition > .admonition-title")
+    assert titles.count() and titles.first.is_visible()
+    assert not set(titles.all_inner_texts()) & set(page.locator("#pst-page-toc-nav a").all_inner_texts())
+
+
+def test_copy_button_copies_the_code_only(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"nbs/{CHAPTER.name}.html")
+    cell = page.locator("div.cell_input:visible").first
+    cell.hover()
+    cell.locator("button.copybtn").click()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == cell.locator("pre").inner_text().strip()
+    assert not page.locator("div.output button.copybtn").count()
+
+
 def test_download_is_the_notebook(page):
     page.goto(f"exercises/{CHAPTER.name}.html")
     page.get_by_role("button", name="Download this page").click()

@@ -34,15 +34,18 @@ def write(path, cells):
 TITLE = md("title", "# Lines\n\n> One parameter.")
 PIXEL = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==")
 PICTURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": PIXEL, "text/plain": "Figure"}}
+NOTE, TIP = '<div class="callout-note alert alert-info">', '<div class="callout-tip alert alert-success">'
+WARNING, IMPORTANT = '<div class="callout-warning alert alert-warning">', '<div class="callout-important alert alert-danger">'
+HINT = "<details><summary>Hint 1: concept</summary>"
 CHAPTER = [
     py("default-exp", "#| default_exp: line"), TITLE,
-    md("formula", "By @eq-line the line of @fig-line rises; `x @ w` costs `$5`.\n\n$$\nw^\\top x\n$$ {#eq-line}"),
+    md("formula", "By the formula below the line rises; `x @ w` costs `$5`.\n\n$$\nw^\\top x\n$$\n\n## Slope\n\n### In one case\n\n#### Small print\n\nNone."),
     py("export", "#| export: true\ndef line(w, x): return w * x"),
     py("hidden", "#| include: false\nsecret_setup = 1"),
     py("folded", "#| code-fold: true\nfolded = 1"),
     py("silent", "#| echo: false\nprint('seen')", outputs=[{"output_type": "stream", "name": "stdout", "text": ["seen\n"]}]),
     py("plot", "#| label: fig-line\n#| fig-cap: A line.\n#| fig-alt: A rising line.\nplot()", outputs=[PICTURE]),
-    md("callouts", '::: {.callout-warning title="Mind $x$"}\nText.\n:::\n\n::: {.callout-tip title="Hint" collapse="true"}\n\n- See [the exercises](../exercises/01_line.ipynb)\n\n```python\nw @ x\n```\n:::'),
+    md("callouts", f"{WARNING}\n\n#### Mind $x$\n\nText.\n\n| a |\n|---|\n| $x^2$ |\n\n</div>\n\n{HINT}\n\n- See [the exercises](../exercises/01_line.ipynb)\n\n```python\nw @ x\n```\n\n</details>"),
     md("table", "| a | b |\n|---|---|\n| 1 | $x_1$ |\n\n[Up](#lines) and [outside](https://example.org)."),
 ]
 
@@ -115,14 +118,21 @@ def test_unlisted_notebook_is_refused(course):
 # The dialect
 
 PROSE = {
-    "tabset": "::: {.panel-tabset}\n## A\n:::", "layout div": "::: {layout-ncol=2}\na\n:::", "unknown callout": "::: {.callout-danger}\na\n:::",
-    "callout attribute": '::: {.callout-note icon="false"}\na\n:::', "unclosed callout": "::: {.callout-note}\na", "stray close": ":::",
+    "Quarto callout": "::: {.callout-note}\na\n:::", "tabset": "::: {.panel-tabset}\n## A\n:::", "colons in the text": "a ::: b", "directive": ":::{note}\na\n:::",
+    "unknown callout": '<div class="callout-danger alert alert-danger">\n\n#### T\n\na\n\n</div>', "wrong pair": '<div class="callout-note alert alert-danger">\n\n#### T\n\na\n\n</div>',
+    "one class": '<div class="callout-note">\n\n#### T\n\na\n\n</div>', "single quotes": f"{NOTE.replace(chr(34), chr(39))}\n\n#### T\n\na\n\n</div>", "indented": f"- a\n\n  {NOTE}\n\n  #### T\n\n  </div>",
+    "unclosed callout": f"{NOTE}\n\n#### T\n\na", "closed by the other tag": f"{NOTE}\n\n#### T\n\na\n\n</details>", "stray close": "a\n\n</div>", "nested callout": f"{NOTE}\n\n#### T\n\n{TIP}\n\n#### U\n\na\n\n</div>\n\n</div>",
+    "hint in a callout": f"{NOTE}\n\n#### T\n\n{HINT}\n\na\n\n</details>\n\n</div>", "callout without title": f"{NOTE}\n\na\n\n</div>", "title of another level": f"{NOTE}\n\n### T\n\na\n\n</div>",
+    "second heading": f"{NOTE}\n\n#### T\n\n#### U\n\na\n\n</div>", "heading in a hint": f"{HINT}\n\n## U\n\na\n\n</details>", "glued opening": f"{NOTE}\n#### T\n\na\n\n</div>",
+    "glued close": f"{NOTE}\n\n#### T\n\na\n</div>", "text above": f"a\n{HINT}\n\na\n\n</details>", "text below": f"{HINT}\n\na\n\n</details>\nb", "empty hint": f"{HINT}\n\n</details>",
+    "open hint": "<details open><summary>A</summary>\n\na\n\n</details>", "hint without title": "<details>\n\na\n\n</details>", "summary on its own line": "<details>\n<summary>A</summary>\n\na\n\n</details>",
+    "formula in a summary": "<details><summary>Hint $x$</summary>\n\na\n\n</details>", "markup in a summary": "<details><summary>*Hint*</summary>\n\na\n\n</details>", "stray summary": "<summary>A</summary>",
     "shortcode": "{{< video a.mp4 >}}", "include in the text": "see {{< include a.md >}}", "raw HTML": "a <b>bold</b> word", "HTML comment": "<!-- a -->",
     "image": "![a](b.png)", "footnote": "a[^1]\n\n[^1]: b", "span": "[a]{.small}", "heading attribute": "## A {#sec-a}", "table attribute": ": A {#tbl-a}",
-    "citation": "as @smith2020 says", "section reference": "see @sec-a", "lost equation": "see @eq-lost", "lost figure": "see @fig-lost",
+    "citation": "as @smith2020 says", "section reference": "see @sec-a", "equation reference": "see @eq-line", "figure reference": "By [@fig-line]", "equation label": "$$a$$ {#eq-line}",
     "mermaid": "```{mermaid}\ngraph LR\n```", "executable block": "```{python}\n1\n```", "raw block": "```{=html}\n<b>\n```", "rule": "a\n\n---\n\nb",
     "glued list": "Three:\n- one", "glued heading": "text\n## A", "glued table": "text\n| a |\n|---|\n| b |", "second title": "# Another",
-    "unknown command": "$\\foo$", "unbalanced formula": "$\\frac{a}{b$", "newcommand": "$\\newcommand{\\a}{b}$", "tag": "$$a \\tag{1}$$", "double label": "$$a$$ {#eq-line}",
+    "unknown command": "$\\foo$", "unbalanced formula": "$\\frac{a}{b$", "newcommand": "$\\newcommand{\\a}{b}$", "tag": "$$a \\tag{1}$$",
 }
 
 
@@ -133,11 +143,36 @@ def test_unknown_prose_is_refused(course, source):
     assert "cell strange" in str(error.value) or "titles" in str(error.value)
 
 
+@pytest.mark.parametrize("source, instead", [("::: {.callout-note}\na\n:::", '<div class="callout-note alert alert-info">'), ("$$a$$ {#eq-a}", "the formula above"),
+                                             ("By @eq-a", "the formula above"), ("As @fig-line shows", "the figure below")])
+def test_what_jupyterlab_shows_raw_is_refused_with_an_alternative(course, source, instead):
+    for page, write_page in (("nbs/01_line.ipynb", lambda: write(course / "nbs/01_line.ipynb", [*CHAPTER, md("strange", source)])),
+                             ("index.qmd", lambda: (course / "index.qmd").write_text(f'---\ntitle: "Small"\n---\n\n{source}\n'))):
+        write_page()
+        with pytest.raises(CourseError, match="JupyterLab shows it raw") as error: adapt_home(course) if page == "index.qmd" else adapt_notebook(course, page)
+        assert instead in str(error.value) and page in str(error.value)
+
+
+@pytest.mark.parametrize("opening, kind", [(NOTE, "note"), (TIP, "tip"), (WARNING, "warning"), (IMPORTANT, "important")])
+def test_callout_becomes_a_directive(course, opening, kind):
+    body = "Text with $x^2$.\n\n- one\n- two\n\n```html\n<b>\n```"
+    write(course / "nbs/01_line.ipynb", [TITLE, md("box", f"Before.\n\n{opening}\n\n#### A $x$ title\n\n{body}\n\n</div>\n\nAfter.")])
+    assert adapt_notebook(course, "nbs/01_line.ipynb")["cells"][1]["source"] == f"Before.\n\n:::{{callout}} A $x$ title\n:kind: {kind}\n\n{body}\n:::\n\nAfter."
+
+
+def test_hints_become_folded_directives(course):
+    hint = "<details><summary>Hint {0}: next step</summary>\n\nTry {0}.\n\n</details>"
+    write(course / "nbs/01_line.ipynb", [TITLE, md("hints", hint.format(1) + "\n\n" + hint.format(2))])
+    folded = ":::{{callout}} Hint {0}: next step\n:kind: tip\n:collapse:\n\nTry {0}.\n:::"
+    assert adapt_notebook(course, "nbs/01_line.ipynb")["cells"][1]["source"] == folded.format(1) + "\n\n" + folded.format(2)
+
+
 WIDGET = {"output_type": "display_data", "metadata": {}, "data": {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "w"}}
 CODE = {
     "unknown option": py("strange", "#| eval: false\n1"), "bare option": py("strange", "#| export\n1"), "late option": py("strange", "1\n#| echo: false"),
     "not YAML": py("strange", "#| fig-cap: a: b\n1"), "not a truth value": py("strange", "#| echo: 'no'\n1"), "figure without alt": py("strange", "#| label: fig-a\n#| fig-cap: a\n1"),
     "figure without picture": py("strange", "#| label: fig-a\n#| fig-cap: a\n#| fig-alt: a\n1"), "table label": py("strange", "#| label: tbl-a\n1"),
+    "label given twice": py("strange", "#| label: fig-line\n#| fig-cap: a\n#| fig-alt: a\n1", outputs=[PICTURE]), "caption with a reference": py("strange", "#| label: fig-a\n#| fig-cap: 'As @fig-line'\n#| fig-alt: a\n1", outputs=[PICTURE]),
     "never run": py("strange", "1", None), "error": py("strange", "1", outputs=[{"output_type": "error", "ename": "ValueError", "evalue": "", "traceback": []}]),
     "widget": py("strange", "1", outputs=[WIDGET]),
     "script": py("strange", "1", outputs=[{"output_type": "display_data", "metadata": {}, "data": {"text/html": ["<script>1</script>"]}}]),
@@ -168,16 +203,24 @@ def test_small_site(course):
     report = build_site(course, progress=False)
     page = (course / "_site/nbs/01_line.html").read_text()
     text = html.unescape(re.sub(r"<[^>]*>", "", page))
-    for shown in ("By Equation 1 the line of Figure 1 rises", "Figure 1: A line.", "def line(w, x)", "folded = 1", "seen", "Mind ", "x @ w costs $5"):
+    for shown in ("By the formula below the line rises", "Small print", "Figure 1: A line.", "def line(w, x)", "folded = 1", "seen", "Mind ", "x @ w costs $5"):
         assert shown in text, shown
-    for shown in ("<math", 'alt="A rising line."', 'class="warning admonition"', '<details class="admonition tip"><summary', 'href="../exercises/01_line.html"', "(1)<a"):
+    for shown in ("<math", 'alt="A rising line."', 'class="warning admonition"', "admonition-title\">Mind <math", '<details class="admonition tip"><summary', 'href="../exercises/01_line.html"', 'id="small-print"', "copybutton.js"):
         assert shown in page, shown
-    for hidden in ("default_exp", "secret_setup", "#|", "print('seen')", "callout-", "{#eq", "@eq", "@fig", "mathjax", "require.js"):
+    for hidden in ("default_exp", "secret_setup", "#|", "print('seen')", "callout", "alert", ":::", "####", 'id="mind', "mathjax", "require.js"):
         assert hidden not in page, hidden
     assert 'class="admonition hide above-input"' in page          # the folded cell
     assert (course / "_site/_sources/nbs/01_line.ipynb").read_bytes() == (course / "nbs/01_line.ipynb").read_bytes()
     assert "0.97" in (course / "_site/index.html").read_text()
-    assert report.pages == 3 and report.figures == 1 and report.formulas == 3
+    assert report.pages == 3 and report.figures == 1 and report.formulas == 4
+
+
+def test_callout_title_is_no_heading(course):
+    build_site(course, progress=False)
+    page = (course / "_site/nbs/01_line.html").read_text()
+    toc = re.search(r'<nav id="pst-page-toc-nav".*?</nav>', page, re.S)[0]
+    assert re.findall(r'href="(#[^"]*)"', toc) == ["#slope", "#in-one-case", "#small-print"] and "Mind" not in toc and "Hint" not in toc
+    assert "Mind" not in "".join(re.findall(r"<h\d.*?</h\d>", page, re.S))
 
 
 def test_broken_link_fails_and_keeps_the_old_site(course):
@@ -235,5 +278,7 @@ def test_quarto_renders_the_same_pages(tmp_path):
         text = rendered.read_text(encoding="utf8")
         away = [u for u in Page(text).loads if u.startswith(("http:", "https:", "//"))]
         assert not away, (page, away)
-        assert ":::" not in text and "?@eq" not in text and "?@fig" not in text, page
+        prose = re.sub(r"<(pre|code)\b.*?</\1>", "", text, flags=re.S)
+        assert not re.search(r":::|####|&lt;(div|details)", prose), page
+        assert bool(re.search(r'class="[^"]*callout-titled', text)) == ('<div class=\\"callout-' in (ROOT / page).read_text(encoding="utf8")), page
         if page.endswith(".ipynb"): assert rendered.with_suffix(".ipynb").read_bytes() == (ROOT / page).read_bytes(), page
