@@ -166,7 +166,8 @@ def build_website(settings, progress):
     "Fill in the figures, then build _site."
     from course_lib.site import build_site
     results.write_report(settings.root)
-    return str(build_site(settings.root, settings.root / "_site"))
+    progress("Sphinx", 0.1)
+    return str(build_site(settings.root, settings.root / "_site", progress=False))
 
 # %% ../nbs/library/pipeline.ipynb #steps
 NOTEBOOKS = ("nbs/**/*.ipynb", "settings.ini", "pyproject.toml")

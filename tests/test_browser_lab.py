@@ -110,5 +110,22 @@ def test_callouts_are_shown_as_callouts(page):
     assert panel.get_by_text("Hint 1").count() and not panel.locator(".jp-RenderedMarkdown").get_by_text(":::").count()
 
 
+def test_a_widget_is_live(lab, page):
+    """A slider that is moved redraws the picture; before the notebook is run, the stored picture is there."""
+    page.goto(f"{lab[0]}/lab/tree/nbs/library/widgets.ipynb?token=local&reset")
+    panel = page.locator(".jp-NotebookPanel[id]:not(.lm-mod-hidden)")
+    panel.locator(".jp-RenderedImage img").first.wait_for()
+    page.locator(".jp-NotebookPanel-toolbar >> text=Python 3").first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    picture, handle = panel.locator(".jupyter-widgets img").first, panel.locator(".noUi-handle").first
+    picture.wait_for()
+    before = picture.get_attribute("src")
+    handle.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("([img, src]) => img.src !== src", arg=[picture.element_handle(), before])
+
+
 def test_nothing_leaves_the_machine(page):
     assert page.outside == []

@@ -34,6 +34,13 @@ def test_every_chapter_has_its_notebooks():
     assert {p.stem for p in (ROOT / "exercises").glob("*.ipynb")} == {c.name for c in SETTINGS.chapters}
 
 
+def test_each_chapter_has_one_title():
+    """The heading of the notebook is the title in settings.ini, and the exercises name the same chapter."""
+    for chapter in SETTINGS.chapters:
+        headings = [l for c in cells(chapter.notebook) if c["cell_type"] == "markdown" for l in source(c).splitlines() if l.startswith("# ")]
+        assert headings == [f"# {chapter.title}"]
+
+
 def test_export_leaves_no_difference(settings):
     assert check_export(settings, lambda *a: None)
 
