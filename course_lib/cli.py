@@ -163,7 +163,7 @@ def bench():
     given = f"one epoch of SGD, 784-128-10, {measured['examples']:,} images, batch 32, medians of {measured['repeats']} interleaved epochs, {_conditions(measured)}"
     for name, program, bar, loop in (("keras", "keras", "at least 3", "Keras fit"), ("torch", "torch_loader", "at least 2", "eager PyTorch loop with DataLoader"),
                                      ("torch_indexing", "torch", "none set", "eager PyTorch loop that indexes tensors")):
-        record(f"bench_numpy_over_{name}_bs32", round(ratios[program], 2), "times faster", bar, f"{loop}; {given}", "make bench")
+        record(f"bench_numpy_over_{name}_bs32", round(ratios[program], 1), "times as fast", bar, f"{loop}; {given}", "make bench")
     write_report()
     typer.echo(json.dumps({n: {k: round(v, 2) for k, v in b["ratio_to_numpy"].items()} for n, b in measured["batch_sizes"].items()}, indent=1))
 
@@ -176,7 +176,7 @@ def _conditions(result):
 # %% ../nbs/library/commands.ipynb #full
 @app.command()
 def full():
-    "Run chapter 09 in full, all seeds, and record its accuracies; about 10 minutes."
+    "Run chapter 09 in full, all seeds, and record its accuracies; under 10 minutes."
     from course_lib.mnist import load_result
     from course_lib.pipeline import execute
     from course_lib.results import record, write_report
