@@ -34,10 +34,17 @@ def show(
     return reprlib.repr(value)
 
 # %% ../nbs/library/checks.ipynb #difference-array
+def _only_numbers(value, left):
+    "Whether nested lists hold numbers only, and no more than `left[0]` of them."
+    if not isinstance(value, (list, tuple)): left[0] -= 1
+    return left[0] >= 0 and (all(_only_numbers(v, left) for v in value) if isinstance(value, (list, tuple)) else isinstance(value, (int, float, complex, np.number, np.bool_, np.ndarray)))
+
 def _difference_numbers(got, want, rtol, atol):
     "First disagreement of two arrays as a sentence, or None."
-    try: g, w = np.asarray(got), np.asarray(want)
-    except ValueError: return "The rows have unequal lengths."
+    w = np.asarray(want)
+    if not _only_numbers(got, [10 * w.size + 1000]): return f"Expected numbers of shape {w.shape}."     # seen before numpy makes an array of it
+    try: g = np.asarray(got)
+    except (ValueError, OverflowError): return "The rows have unequal lengths, or a number is too large."
     if g.dtype.kind not in "biufc": return f"Expected numbers, got {type(got).__name__}."
     if g.shape != w.shape: return f"The shape is {g.shape}, expected {w.shape}."
     close = np.isclose(g, w, rtol=rtol, atol=atol, equal_nan=True)
@@ -116,6 +123,7 @@ def expect(
     "Call `f(*args)` and compare with `want`. Raises `CheckFailed` with a diagnosis, `ValueError` for a mistake that cannot be told apart."
     kwargs = kwargs or {}
     _refuse_blind(want, mistakes, rtol, atol)
+    want, mistakes = copy.deepcopy((want, mistakes))         # they may share arrays with args
     before, text = copy.deepcopy(args), _call_text(f, args, kwargs)
     got = call(f, *args, **kwargs)
     if wrong := difference(got, want, rtol, atol):

@@ -89,10 +89,10 @@ def mse(
 
 # %% ../nbs/03_forward.ipynb #bce
 def bce_from_logits(
-    z, # (n,) logits
-    y, # (n,) targets in [0, 1]
+    z, # logits, any shape
+    y, # targets in [0, 1], the same shape
 )->float:
-    "Mean binary cross-entropy of sigmoid(z), finite for every finite z. Raises `ValueError` for other shapes or targets."
+    "Mean binary cross-entropy of sigmoid(z), finite for every finite z. Raises `ValueError` for unequal shapes or targets outside 0 to 1."
     _check_same_shape(z, y, "bce_from_logits(z, y)")
     if np.min(y) < 0 or np.max(y) > 1: raise ValueError(f"bce_from_logits: targets from {np.min(y)} to {np.max(y)}; expected 0 to 1")
     return float(np.mean(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))))

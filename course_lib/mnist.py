@@ -30,7 +30,7 @@ def _keras():
     return keras
 
 def one_thread()->None:
-    "One thread for NumPy's BLAS, PyTorch and TensorFlow. Raises `RuntimeError` if TensorFlow has already started with more."
+    "One thread for BLAS (NumPy's library for matrix products), PyTorch and TensorFlow. Raises `RuntimeError` if TensorFlow has already started with more."
     _keras()
     import tensorflow as tf, torch
     from threadpoolctl import threadpool_limits
@@ -47,14 +47,16 @@ def conditions()->dict:
     from importlib.metadata import packages_distributions, version
     names = packages_distributions()
     versions = {m: version(names[m][0]) for m in ("numpy", "torch", "tensorflow", "keras")}
-    return dict(python=platform.python_version(), **versions, dtype="float32", threads=1, cores=os.cpu_count(), machine=f"{platform.system()} {platform.machine()}")
+    return dict(python=platform.python_version(), **versions, dtype="float32", threads=1, cores=os.cpu_count(),
+                machine=f"{platform.system()} {platform.machine()}")
 
 # %% ../nbs/09_mnist.ipynb #torch-mlp
 def _layers(params):
     "Pairs (W, b) of `params`, first layer first. Raises `ValueError` unless it has W1, b1, W2, b2, ..."
     count = len(params) // 2
     names = [f"{kind}{l}" for l in range(1, count + 1) for kind in "Wb"]
-    if not count or sorted(names) != sorted(params): raise ValueError(f"parameters {', '.join(params) or 'none'}: expected W1, b1, W2, b2, ... as init_params makes them")
+    if not count or sorted(names) != sorted(params):
+        raise ValueError(f"parameters {', '.join(params) or 'none'}: expected W1, b1, W2, b2, ... as init_params makes them")
     return [(params[f"W{l}"], params[f"b{l}"]) for l in range(1, count + 1)]
 
 def torch_mlp(
@@ -73,7 +75,7 @@ def torch_mlp(
 # %% ../nbs/09_mnist.ipynb #torch-params
 def torch_params(
     model, # torch.nn.Sequential of Linear layers and activations
-)->dict:   # W1 (d, h), b1 (h,), ... as numpy arrays
+)->dict:   # W1 (d, h), b1 (h,), ... as NumPy arrays
     "Copies of the weights of a PyTorch network, in the course's layout. Raises `TypeError` if it has no Linear layer."
     import torch
     linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
@@ -96,15 +98,17 @@ def keras_mlp(
 # %% ../nbs/09_mnist.ipynb #keras-params
 def keras_params(
     model, # keras.Sequential of Dense layers
-)->dict:   # W1 (d, h), b1 (h,), ... as numpy arrays
-    "Copies of the weights of a Keras network, in the course's layout."
-    names = [f"{kind}{l}" for l in range(1, len(model.weights) // 2 + 1) for kind in "Wb"]
-    return dict(zip(names, (np.array(w) for w in model.get_weights())))
+)->dict:   # W1 (d, h), b1 (h,), ... as NumPy arrays
+    "Copies of the weights of a Keras network, in the course's layout. Raises `TypeError` without Dense layers of kernel and bias."
+    dense = [layer for layer in getattr(model, "layers", []) if isinstance(layer, _keras().layers.Dense)]
+    if not dense or any(len(layer.weights) != 2 for layer in dense):
+        raise TypeError(f"{type(model).__name__} has no Dense layers with kernel and bias: expected a network such as keras_mlp makes")
+    return {f"{kind}{l}": np.array(a) for l, layer in enumerate(dense, start=1) for kind, a in zip("Wb", layer.get_weights())}
 
 def torch_to_keras(
     model, # torch.nn.Sequential such as `torch_mlp` makes
 ):         # keras.Sequential that computes the same
-    "A Keras copy of a PyTorch network. Each weight is transposed on the way."
+    "A Keras copy of a ReLU network from `torch_mlp`, each weight transposed. Raises `TypeError` if it has no Linear layer."
     return keras_mlp(torch_params(model))
 
 # %% ../nbs/09_mnist.ipynb #store
@@ -135,7 +139,7 @@ def _article_model(keras):
     return model
 
 def _article_run(seed, epochs, data):
-    "One seed: figures of each epoch and the predictions for the test set."
+    "One seed: figures of each epoch and the predictions for the test part."
     keras, start = _keras(), time.perf_counter()
     keras.utils.set_random_seed(seed)                     # Keras draws weights and batches from global generators
     X, y = np.concatenate([data.X_train, data.X_val]), np.concatenate([data.y_train, data.y_val])
@@ -145,7 +149,8 @@ def _article_run(seed, epochs, data):
     names = "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy"
     rows = [dict(zip(names, (e, *(round(float(v), 6) for v in row)))) for e, row in enumerate(columns, start=1)]
     digits = model.predict(data.X_test, verbose=0).argmax(axis=1)
-    return dict(seed=seed, test_accuracy=rows[-1]["test_accuracy"], seconds=round(time.perf_counter() - start, 1), epochs=rows, test_predictions="".join(map(str, digits)))
+    return dict(seed=seed, test_accuracy=rows[-1]["test_accuracy"], seconds=round(time.perf_counter() - start, 1), epochs=rows,
+                test_predictions="".join(map(str, digits)))
 
 # %% ../nbs/09_mnist.ipynb #trial
 def _trial(name, runs, **settings):
@@ -161,11 +166,12 @@ def article_trial(
     epochs=10,       # as in the article
     progress=True,   # show a bar
 )->dict:             # mean and sd of the test accuracy after the last epoch; per run: figures of each epoch
-    "Article 000's Keras program: 60,000 training images, Adam, batch 32, the test set as validation data. About 1 minute a seed."
+    "Article 000's Keras program: 60,000 training images, Adam, batch 32, the test part as validation data. About 1 minute a seed."
     one_thread()
     data = load_mnist()
     runs = [_article_run(seed, epochs, data) for seed in tqdm(seeds, disable=not progress, unit="seed")]
-    return _trial("article 000's program", runs, optimizer="Adam, Keras defaults", batch_size=32, epochs=epochs, split="all 60,000 training images; the 10,000 test images as validation data",
+    return _trial("article 000's program", runs, optimizer="Adam, Keras defaults", batch_size=32, epochs=epochs,
+                  split="all 60,000 training images; the 10,000 test images as validation data",
                   reported="test accuracy after the last epoch; nothing is chosen")
 
 # %% ../nbs/09_mnist.ipynb #basis
@@ -199,7 +205,7 @@ def warp_images(
 # %% ../nbs/09_mnist.ipynb #augment
 def augment(
     X,           # (n, 784) float32 images
-    rng,         # numpy Generator
+    rng,         # NumPy Generator
     rotate=8.0,  # largest turn in degrees
     scale=0.1,   # largest change of width and height, as a share
     shear=0.1,   # largest slant
@@ -238,7 +244,7 @@ def train_recipe(
 
 # %% ../nbs/09_mnist.ipynb #recipe-trial
 def _recipe_run(seed, data, epochs, augmented, progress):
-    "One seed. Only a whole, augmented run is tested: the test set is for the chosen recipe alone."
+    "One seed. Only a whole, augmented run is tested: the test part is for the chosen recipe alone."
     start = time.perf_counter()
     params, history = train_recipe(seed, data, epochs, augmented, progress)
     seconds = round(time.perf_counter() - start, 1)
@@ -256,11 +262,12 @@ def recipe_trial(
     augmented=True,  # False: without augmentation, judged on validation only
     progress=True,   # show bars
 )->dict:             # mean and sd of the test accuracy after the last epoch; per run: figures of each epoch
-    "The recipe, by hand in NumPy: 55,000 training images, chosen on validation, tested after the last epoch. About 1.5 minutes a seed."
+    "The recipe, in NumPy but for the warp of the images: chosen on validation, tested after the last epoch. About 1.5 minutes a seed."
     one_thread()
     data = load_mnist()
     runs = [_recipe_run(seed, data, epochs, augmented, progress) for seed in seeds]
-    return _trial("recipe" if augmented else "recipe without augmentation", runs, **RECIPE, sizes=[784, 128, 10], parameters=101_770, split="55,000 training, 5,000 validation, 10,000 test images (course_lib.data.load_mnist)",
+    return _trial("recipe" if augmented else "recipe without augmentation", runs, **RECIPE, sizes=[784, 128, 10], parameters=101_770,
+                  split="55,000 training, 5,000 validation, 10,000 test images (course_lib.data.load_mnist)",
                   augmentation="random affine map and 5 x 5 smooth warp, defaults of augment" if augmented else "none",
                   reported="test accuracy after the last epoch; everything was chosen on validation")
 
@@ -272,7 +279,8 @@ def confusion_matrix(
 ):              # (classes, classes) counts: row true, column predicted
     "How often each class was taken for each. Raises `ValueError` for unequal lengths or labels out of range."
     y, y_hat = np.asarray(y), np.asarray(y_hat)
-    if y.ndim != 1 or y.shape != y_hat.shape: raise ValueError(f"labels {y.shape}, predictions {y_hat.shape}: expected two vectors of one length; use argmax(axis=1) on probabilities")
+    if y.ndim != 1 or y.shape != y_hat.shape:
+        raise ValueError(f"labels {y.shape}, predictions {y_hat.shape}: expected two vectors of one length; use argmax(axis=1) on probabilities")
     both = np.concatenate([y, y_hat])
     if both.dtype.kind not in "iu" or len(both) and not 0 <= both.min() <= both.max() < classes:
         raise ValueError(f"labels of type {both.dtype}: expected integers from 0 to {classes - 1}; check `classes`")
@@ -286,7 +294,8 @@ def precision_recall_f1(
     if C.ndim != 2 or C.shape[0] != C.shape[1]: raise ValueError(f"confusion matrix of shape {C.shape}: expected (c, c), as confusion_matrix makes it")
     hits, predicted, true = np.diag(C).astype(float), C.sum(axis=0), C.sum(axis=1)
     ratio = lambda a, b: np.divide(a, b, out=np.zeros(len(C)), where=b > 0)
-    return ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, predicted + true)      # F1 = 2 TP / (2 TP + FP + FN)
+    # F1 = 2 TP / (2 TP + FP + FN): true positives TP = hits, false ones FP = predicted - TP, missed ones FN = true - TP
+    return ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, predicted + true)
 
 # %% ../nbs/09_mnist.ipynb #bench-numpy
 def _numpy_epoch(params, X, y, batch_size, rng):
@@ -354,7 +363,7 @@ def epoch_benchmark(
     repeats=7,             # timed epochs of each program, interleaved
     examples=55_000,       # of the training part
     progress=True,         # show a bar
-)->dict:                   # per batch size: median seconds, all seconds, and ratios to numpy
+)->dict:                   # per batch size: median seconds, all seconds, and ratios to NumPy
     "Seconds of one epoch in NumPy, eager PyTorch and Keras `fit`, one thread each. Call it in a fresh process: raises `RuntimeError` if TensorFlow runs with more threads."
     one_thread()
     data, results = load_mnist(), {}

@@ -18,7 +18,7 @@ from .forward import cross_entropy, forward
 def minibatches(
     n,          # number of examples
     batch_size, # examples per batch; the last batch may be smaller
-    rng,        # numpy Generator that draws the order
+    rng,        # NumPy Generator that draws the order
 ):              # generator of index arrays (batch_size,)
     "Batches of shuffled indices that cover each of `n` examples once. Raises `ValueError` for sizes below 1."
     if n < 1 or batch_size < 1: raise ValueError(f"n={n}, batch_size={batch_size}: both must be at least 1")
@@ -38,8 +38,12 @@ class _Optimizer:
     "What all optimisers share: a step on named arrays, and the way to and from a checkpoint."
     settings = ("lr",)                       # the numbers that define the optimiser
     def __init__(self): self.t, self.arrays, self.scratch = 0, {}, {}
-    def step(self, params, grads, lr=None):
-        "Change `params` in place by one step; `lr` replaces the learning rate for this step. Raises `ValueError` for gradients that do not fit."
+    def step(self,
+        params,  # dict of arrays, changed in place
+        grads,   # dict of arrays: the same names and shapes
+        lr=None, # replaces the learning rate for this step
+    ):
+        "Change `params` by one step. Raises `ValueError` for gradients that do not fit."
         _check_grads(params, grads)
         self.t += 1
         self._update(params, grads, self.lr if lr is None else float(lr))
@@ -114,7 +118,7 @@ def cosine_lr(
     steps,    # steps of the whole run
     warmup=0, # steps of linear rise before the fall
 )->float:     # learning rate of this step
-    "A linear rise over `warmup` steps, then half a cosine down towards 0. Raises `ValueError` for a step outside the run."
+    "A linear rise over `warmup` steps, then half a cosine down towards 0. Raises `ValueError` for a step outside the run. Source: Loshchilov and Hutter 2017."
     if not (0 <= step < steps and 0 <= warmup < steps):
         raise ValueError(f"step={step}, warmup={warmup}, steps={steps}: expected 0 <= step < steps and 0 <= warmup < steps")
     if step < warmup: return lr * (step + 1) / warmup
@@ -166,6 +170,19 @@ def _train_epoch(params, optimizer, X, y, batch_size, rng, rate, first, augment)
         optimizer.step(params, grads, lr)
     return total / len(X), lr
 
+# %% ../nbs/06_training.ipynb #epoch-row
+def _epoch_row(params, optimizer, train, val, batch_size, rng, rate, epoch, augment):
+    "Train on the pair `train` for one epoch, validate on the pair `val`; returns the row of the history."
+    start, first = time.perf_counter(), (epoch - 1) * math.ceil(len(train[0]) / batch_size)
+    train_loss, lr = _train_epoch(params, optimizer, *train, batch_size, rng, rate, first, augment)
+    val_loss, val_accuracy = evaluate(params, *val)
+    return dict(epoch=epoch, train_loss=train_loss, val_loss=val_loss, val_accuracy=val_accuracy,
+                lr=lr, seconds=time.perf_counter() - start)
+
+def _run_settings(y, batch_size, steps):
+    "Numbers that a resumed run must share; `steps` is None without a schedule."
+    return dict(examples=len(y), labels_crc=zlib.crc32(np.ascontiguousarray(y)), batch_size=batch_size, steps=steps)
+
 # %% ../nbs/06_training.ipynb #fit
 def fit(
     params,              # dict of arrays, trained in place
@@ -175,7 +192,7 @@ def fit(
     *,
     epochs,              # passes over the training part, those of a resumed checkpoint included
     batch_size,          # examples per step
-    rng,                 # numpy Generator: order of the examples and augmentation
+    rng,                 # NumPy Generator: order of the examples and augmentation
     schedule=None,       # schedule(lr, step, steps) -> learning rate of that step, for example cosine_lr
     augment=None,        # augment(X_batch, rng) -> batch of the same shape
     early_stopping=None, # EarlyStopping; the best parameters are restored at the end
@@ -185,28 +202,24 @@ def fit(
     "Train `params` in place. Raises `ValueError` for data that do not fit, `FloatingPointError` for a loss that is not finite."
     _check_data(params, X, y, "training data"); _check_data(params, X_val, y_val, "validation data")
     if epochs < 1 or batch_size < 1: raise ValueError(f"epochs={epochs}, batch_size={batch_size}: both must be at least 1")
-    X, stop, per_epoch = np.ascontiguousarray(X), early_stopping, math.ceil(len(X) / batch_size)
-    steps = epochs * per_epoch
+    X, stop, steps = np.ascontiguousarray(X), early_stopping, epochs * math.ceil(len(X) / batch_size)
     rate = (lambda step: float(schedule(optimizer.lr, step, steps))) if schedule else (lambda step: optimizer.lr)
-    run = dict(examples=len(X), labels_crc=zlib.crc32(np.ascontiguousarray(y)), batch_size=batch_size, steps=steps if schedule else None)
+    run = _run_settings(y, batch_size, steps if schedule else None)
     resumed = checkpoint and Path(checkpoint).exists()
     history = _resume(checkpoint, params, optimizer, rng, stop, run) if resumed else []
     with tqdm(total=epochs, initial=len(history), disable=not progress, unit="epoch", leave=False) as bar:
         while len(history) < epochs and not (stop and stop.stopped):
-            start = time.perf_counter()
-            train_loss, lr = _train_epoch(params, optimizer, X, y, batch_size, rng, rate, len(history) * per_epoch, augment)
-            val_loss, val_accuracy = evaluate(params, X_val, y_val)
-            history.append(dict(epoch=len(history) + 1, train_loss=train_loss, val_loss=val_loss, val_accuracy=val_accuracy,
-                                lr=lr, seconds=time.perf_counter() - start))
-            if stop: stop.update(len(history), val_loss, params)
+            row = _epoch_row(params, optimizer, (X, y), (X_val, y_val), batch_size, rng, rate, len(history) + 1, augment)
+            history.append(row)
+            if stop: stop.update(row["epoch"], row["val_loss"], params)
             if checkpoint: save_checkpoint(checkpoint, params, optimizer, rng, history, stop, run)
-            bar.update(); bar.set_postfix(train_loss=f"{train_loss:.4f}", val_accuracy=f"{val_accuracy:.4f}")
+            bar.update(); bar.set_postfix({k: f"{row[k]:.4f}" for k in ("train_loss", "val_accuracy")})
     if stop: stop.restore(params)
     return history
 
 # %% ../nbs/06_training.ipynb #early-stopping
 class EarlyStopping:
-    "Stops when the validation loss has not improved for some epochs, and keeps a copy of the best parameters."
+    "Stops when the validation loss no longer improves, and keeps the best parameters. Raises `ValueError` for a patience below 1. Source: Prechelt 1998."
     def __init__(self,
         patience=5, # epochs without improvement until the run stops
     ):
@@ -214,15 +227,21 @@ class EarlyStopping:
         self.patience, self.best_loss, self.best_epoch, self.waited, self.best_params = patience, math.inf, 0, 0, None
     @property
     def stopped(self): return self.waited >= self.patience
-    def update(self, epoch, val_loss, params):
-        "Take note of one epoch; returns True if training should stop."
+    def update(self,
+        epoch,    # its number, from 1
+        val_loss, # validation loss after it
+        params,   # parameters after it; copied if they are the best so far
+    ):            # whether training should stop
+        "Take note of one epoch."
         if val_loss < self.best_loss:
             self.best_loss, self.best_epoch, self.waited = val_loss, epoch, 0
             self.best_params = {k: p.copy() for k, p in params.items()}    # copies, not references
         else: self.waited += 1
         return self.stopped
-    def restore(self, params):
-        "Write the best parameters into `params`, in place."
+    def restore(self,
+        params, # dict of arrays, overwritten in place
+    ):
+        "Write the best parameters into `params`; before the first update nothing changes."
         for k, p in (self.best_params or {}).items(): params[k][...] = p
 
 # %% ../nbs/06_training.ipynb #write-atomically
@@ -238,27 +257,37 @@ def _write_atomically(path, data):
         try: os.fsync(folder)
         finally: os.close(folder)
 
-# %% ../nbs/06_training.ipynb #save-checkpoint
+# %% ../nbs/06_training.ipynb #checkpoint-parts
 FORMAT, VERSION = "course_lib checkpoint", 1
 
+def _checkpoint_arrays(params, state, stop):
+    "All arrays of a checkpoint, each under a name that begins with its part."
+    arrays = {f"params/{k}": p for k, p in params.items()}
+    arrays |= {f"optimizer/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
+    if stop: arrays |= {f"best/{k}": p for k, p in (stop.best_params or {}).items()}
+    return arrays
+
+def _checkpoint_text(names, state, rng, history, stop, run):
+    "All the rest as JSON."
+    meta = dict(format=FORMAT, version=VERSION, names=names, history=history, run=run or {}, rng=rng.bit_generator.state,
+                optimizer={k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
+                early_stopping=stop and {k: getattr(stop, k) for k in ("patience", "best_loss", "best_epoch", "waited")})
+    return json.dumps(meta, default=np.ndarray.tolist)
+
+# %% ../nbs/06_training.ipynb #save-checkpoint
 def save_checkpoint(
     path,                # file to write; an existing one is replaced
     params,              # dict of arrays
     optimizer,           # SGD or Adam
-    rng,                 # numpy Generator of the run
+    rng,                 # NumPy Generator of the run
     history,             # list of dicts, one per epoch
     early_stopping=None, # EarlyStopping of the run
     run=None,            # dict of numbers that a resumed run must have in common with this one
 )->None:
     "Write all that the rest of a run depends on, in one atomic step: an .npz file without pickle, JSON inside."
-    state, stop = optimizer.state(), early_stopping
-    arrays = {f"params/{k}": p for k, p in params.items()}
-    arrays |= {f"optimizer/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
-    if stop: arrays |= {f"best/{k}": p for k, p in (stop.best_params or {}).items()}
-    meta = dict(format=FORMAT, version=VERSION, names=[*arrays], history=history, run=run or {}, rng=rng.bit_generator.state,
-                optimizer={k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
-                early_stopping=stop and {k: getattr(stop, k) for k in ("patience", "best_loss", "best_epoch", "waited")})
-    text, buffer = json.dumps(meta, default=np.ndarray.tolist), io.BytesIO()
+    state, buffer = optimizer.state(), io.BytesIO()
+    arrays = _checkpoint_arrays(params, state, early_stopping)
+    text = _checkpoint_text([*arrays], state, rng, history, early_stopping, run)
     np.savez(buffer, meta=np.frombuffer(text.encode(), np.uint8), **arrays)
     _write_atomically(path, buffer.getvalue())
 

@@ -73,6 +73,17 @@ HOSTILE = {
     "object": "class Trap:\n    def __reduce__(self): import os; return (os.system, ('touch /tmp/pwned',))\ndef mean(x): return Trap()",
     "reads the hidden check": "import gc, sys\ndef mean(x):\n    found = [o for o in gc.get_objects() if isinstance(o, str) and 'BEGIN HIDDEN' in o]\n    return 3.0 if not found else sum(x) / len(x)",
     "unpickles": "import pickle\ndef mean(x): return pickle.loads(b'cos\\nsystem\\n(S\"true\"\\ntR.')",
+    "undecodable message": "def mean(x): raise ValueError('\\ud800')",
+    "much text in few bytes": "def mean(x): return ['x' * 250_000] + ['a'] * 1000",
+    "many empty lists": "def mean(x): return [[] for _ in range(10**6)]",
+    "keys of one hash": "def mean(x): return {k * (2**61 - 1): 0 for k in range(10**5)}",
+    "own generator": "import numpy as np\ndef mean(x): return np.random.default_rng(0)",
+    "always busy": """import gc, os
+def mean(x):
+    worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')
+    if os.fork() == 0:
+        while True: worker.send({'callback': -1, 'args': {'tuple': []}, 'kwargs': {'dict': []}})
+    while True: os.read(worker._read.fileno(), 1 << 16)""",
     "no function": "mean = 3.0",
     "nothing": "",
     "syntax error": "def mean(x) return 3",
@@ -120,7 +131,8 @@ def mean(x):
     server = socket.socket()
     tries = [lambda: open({str(secret)!r}).read(), lambda: open({str(victim)!r}, 'w').write('yours'), lambda: open({__file__!r}).read(),
              lambda: os.path.exists({str(ROOT / 'settings.ini')!r}), lambda: os.kill({os.getpid()}, 0) is None, lambda: socket.create_connection(('127.0.0.1', PORT), 1),
-             lambda: socket.create_connection(('1.1.1.1', 53), 1), lambda: [v for v in os.environ if v == 'COURSE_PROBE'], lambda: os.chroot('/') is None]
+             lambda: socket.create_connection(('1.1.1.1', 53), 1), lambda: [v for v in os.environ if v == 'COURSE_PROBE'], lambda: os.chroot('/') is None,
+             lambda: 'COURSE_PROBE' in open('/proc/1/environ').read(), lambda: open('/here', 'w').write('x')]
     return 3.0 if sum(map(reached, tries)) == 0 else float('nan')"""
     import socket
     os.environ["COURSE_PROBE"] = "1"
@@ -147,6 +159,56 @@ BROKEN = {"no JSON": b"\x80\x04", "empty": b"", "a list": b"[]", "no cells": b"{
 def test_broken_files_have_a_status(name):
     outcome = grade(BROKEN[name])
     assert outcome.points == 0 and outcome.status in ("unreadable", "missing cell") and outcome.message
+
+
+@needs_sandbox
+@pytest.mark.parametrize("grade_id", [[], {}, None, 5, "mean\x00"])
+def test_forged_metadata_has_a_status(grade_id):
+    forged = notebook()
+    forged["cells"][1]["metadata"]["nbgrader"]["grade_id"] = grade_id
+    assert grade(json.dumps(forged).encode()).status == "missing cell"
+
+
+@needs_sandbox
+def test_a_submission_cannot_sleep_its_way_through_the_class():
+    """Many slow cells: the limit of the whole submission holds while the cells load."""
+    begin = time.monotonic()
+    limits = Limits(**vars(LIMITS) | {"seconds_per_submission": 5})
+    assert grade(HONEST["plain"][0], *["import time; time.sleep(1.5)"] * 20, limits=limits).status == "timeout"
+    assert time.monotonic() - begin < 15
+
+
+@needs_sandbox
+def test_one_exercise_cannot_tell_the_hidden_inputs_of_another():
+    """What the first function saw is gone when the second one runs."""
+    two = notebook("seen = []\ndef mean(x):\n    seen.append(x)\n    return sum(x) / len(x)")
+    second = CHECK.replace("check_mean", "check_total").replace("(mean", "(total").replace(" mean)", " total)").replace("3.0", "9.0").replace("9.0, \"Div", "3.0, \"Div").replace("sum(x) / 7", "sum(x)")
+    ours = json.loads(json.dumps(two))
+    for nb, answer in ((ours, "def total(x): return sum(x)"), (two, "def total(x): raise ValueError(repr(seen))")):
+        nb["cells"] += [cell(answer, "total", solution=True), cell(second, "check-total", grade=True, points=2, locked=True)]
+    first, last = grade_submission(json.dumps(two).encode(), ours, 7, LIMITS)
+    assert first.points == 4 and last.points == 0 and "[]" in last.message
+
+
+@needs_sandbox
+def test_a_lent_function_may_call_back():
+    """The second exercise hands its own function to the first one's reference, as honest work does."""
+    apply, check = "def apply(f, x): return f(x)", "def check_apply(apply, rng):\n    expect(apply, (abs, -2), 2)\nrun_check(check_apply, apply)"
+    twice, check2 = "def twice(x): return apply(lambda v: 2 * v, x)", "def check_twice(twice, rng):\n    expect(twice, (4,), 8)\nrun_check(check_twice, twice)"
+    ours = dict(OURS, cells=[OURS["cells"][0], cell(apply, "apply", solution=True), cell(check, "check-apply", grade=True, points=1, locked=True),
+                             cell(twice, "twice", solution=True), cell(check2, "check-twice", grade=True, points=1, locked=True)])
+    assert [o.points for o in grade_submission(json.dumps(ours).encode(), ours, 7, LIMITS)] == [1, 1]
+
+
+@needs_sandbox
+def test_a_judge_that_runs_out_of_time_is_an_outcome():
+    """A student hands the reference of an earlier exercise a task that never ends; the class goes on."""
+    power, check = "def power(a, b): return a ** b", "def check_power(power, rng):\n    expect(power, (2, 5), 32)\nrun_check(check_power, power)"
+    ours = dict(OURS, cells=[OURS["cells"][0], cell(power, "power", solution=True), cell(check, "check-power", grade=True, points=1, locked=True), *OURS["cells"][1:]])
+    theirs = json.loads(json.dumps(ours))
+    theirs["cells"][3]["source"] = "def mean(x): return power(7, 10**9)"
+    limits = Limits(**vars(LIMITS) | {"seconds_per_submission": 3})
+    assert [(o.points, o.status) for o in grade_submission(json.dumps(theirs).encode(), ours, 7, limits)] == [(1, "passed"), (0, "timeout")]
 
 
 @needs_sandbox
@@ -188,10 +250,12 @@ def classroom(tmp_path, settings, answers):
 @needs_sandbox
 def test_a_class_is_graded_once_and_again_when_something_changes(tmp_path, settings):
     chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0], "wrong": HOSTILE["constant"]})
+    (folder / "folder" / f"{chapter.name}.ipynb").mkdir(parents=True)
     (folder / "linked").mkdir(); (folder / "linked" / f"{chapter.name}.ipynb").symlink_to(folder / "right" / f"{chapter.name}.ipynb")
     again = lambda **k: set(grade_chapter(chapter, find_submissions(folder, chapter, 2), book, LIMITS, **k))
-    assert again() == {"right", "wrong", "linked"} and again() == set() and again(regrade=True) == {"right", "wrong", "linked"}
-    assert {r["student"]: r["points"] for r in grade_rows(book, chapter)} == {"right": 4, "wrong": 0, "linked": 0}
+    everybody = {"right", "wrong", "linked", "folder"}
+    assert again() == everybody and again() == set() and again(regrade=True) == everybody
+    assert {r["student"]: (r["points"], r["by_hand"]) for r in grade_rows(book, chapter)} == {"right": (4, 0), "wrong": (0, 0), "linked": (0, 1), "folder": (0, 1)}
     path = folder / "wrong" / f"{chapter.name}.ipynb"
     path.write_text(json.dumps(notebook(HONEST["numpy"][0])))
     assert again() == {"wrong"} and {r["student"]: r["points"] for r in grade_rows(book, chapter)}["wrong"] == 4

@@ -31,12 +31,13 @@ def read_file(
 )->tuple:   # bytes or None, reason, time of last change
     "Read a regular file without following links, up to the limit."
     now = datetime.now(timezone.utc)
-    try: fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as e: return None, f"the file cannot be opened: {e.strerror}", now
-    with os.fdopen(fd, "rb") as f:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode) or info.st_nlink > 1: return None, "this is not an ordinary file of its own", now
-        return f.read((max_mb << 20) + 1), "", datetime.fromtimestamp(info.st_mtime, timezone.utc)
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode): return None, "this is a link or a folder, not an ordinary file", now
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as f:
+            info = os.fstat(f.fileno())
+            if info.st_nlink > 1: return None, "this file has a second name elsewhere (a hard link)", now
+            return f.read((max_mb << 20) + 1), "", datetime.fromtimestamp(info.st_mtime, timezone.utc)
+    except (OSError, ValueError, OverflowError) as e: return None, f"the file cannot be read: {e}", now
 
 # %% ../../nbs/grading/classroom.ipynb #find
 def find_submissions(
@@ -48,7 +49,8 @@ def find_submissions(
     folder = Path(folder)
     if not folder.is_dir(): raise CourseError(f"no folder {folder}: put each student's notebook at {folder}/STUDENT/{chapter.name}.ipynb")
     paths = [d / f"{chapter.name}.ipynb" for d in sorted(folder.iterdir()) if d.is_dir() and not d.is_symlink()]
-    return [Submission(p.parent.name, p, *read_file(p, max_mb)) for p in paths if os.path.lexists(p)]
+    printable = lambda name: "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsencode(name).decode("utf8", "backslashreplace"))
+    return [Submission(printable(p.parent.name), p, *read_file(p, max_mb)) for p in paths if os.path.lexists(p)]
 
 # %% ../../nbs/grading/classroom.ipynb #grade
 def grade_chapter(
@@ -75,7 +77,9 @@ def grade_chapter(
 def _is_known(found, submission, checks):
     return found is not None and (found[0].submission_sha256, found[0].checks_sha256) == (sha256(submission.data or b""), checks)
 
-def _unreadable(notebook, problem): return [Outcome(x.name, 0, x.points, "unreadable", "", problem) for x in read_source(notebook).exercises]
+def _unreadable(notebook, problem):
+    "No points and not zero points: a link may have been made by somebody else, so the instructor looks at it."
+    return [Outcome(x.name, None, x.points, "unreadable", "", problem) for x in read_source(notebook).exercises]
 
 # %% ../../nbs/grading/classroom.ipynb #table
 def grade_rows(
@@ -86,6 +90,6 @@ def grade_rows(
     rows = []
     for student, (run, results) in book.latest(chapter.name).items():
         points, most, by_hand = total(results)
-        failures = ", ".join(f"{o.exercise}: {o.tag or o.status}" for o in results if o.points == 0)
+        failures = ", ".join(f"{o.exercise}: {o.tag or o.status}" for o in results if o.points == 0 or o.status == "unreadable")
         rows.append(dict(student=student, points=points, max_points=most, by_hand=by_hand, late=run.late, sandboxed=run.sandboxed, failures=failures))
     return rows

@@ -42,10 +42,14 @@ def _mounts():
     return args + (["--tmpfs", str(installed)] if installed.is_dir() else [])
 
 # %% ../../nbs/grading/sandbox.ipynb #identity
+def _no_nesting():
+    "The option that forbids further namespaces inside, where this bubblewrap (0.8 or newer) has it."
+    return ["--disable-userns"] if "--disable-userns" in subprocess.run([_bwrap(), "--help"], capture_output=True, text=True).stdout else []
+
 def _identity():
     "Namespaces and, for root, the change to an unprivileged user: two lists of arguments."
     new = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"]
-    if os.getuid() != 0: return ["--unshare-user", *new], []
+    if os.getuid() != 0: return ["--unshare-user", *_no_nesting(), *new], []
     uid = str(random.SystemRandom().randrange(200_000, 2_000_000))
     become = ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
     return [*new, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"], become
@@ -63,8 +67,8 @@ def sandbox_command(
     private = [a for folder in ("/w", "/tmp", "/dev/shm") for a in ("--perms", "1777", "--size", size, "--tmpfs", folder)]
     environment = [a for name, value in {"PATH": "/usr/bin:/bin", "HOME": "/w", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg",
                    "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1"}.items() for a in ("--setenv", name, value)]
-    return [_bwrap(), *namespaces, "--die-with-parent", "--new-session", "--clearenv", *environment, *_mounts(), "--proc", "/proc", "--dev", "/dev", *private,
-            "--chdir", "/w", *become, sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '/grader'); {begin}"]
+    return [_bwrap(), *namespaces, "--die-with-parent", "--new-session", "--clearenv", *environment, "--proc", "/proc", "--dev", "/dev", *private, *_mounts(),
+            "--remount-ro", "/", "--chdir", "/w", *become, sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '/grader'); {begin}"]
 
 # %% ../../nbs/grading/sandbox.ipynb #died
 class WorkerLost(BaseException):   # not an Exception: a check that catches those must not swallow it
@@ -81,16 +85,17 @@ class Sandbox:
         safe=True, # False runs without a sandbox
     ):
         self.limits, self._home = limits, None if safe else tempfile.TemporaryDirectory()
-        env = None if safe else {"PATH": os.environ.get("PATH", ""), "HOME": self._home.name, "OMP_NUM_THREADS": "1"}
-        with tempfile.TemporaryFile() as said:
-            self._process = subprocess.Popen(sandbox_command(limits, safe), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
-                                             bufsize=0, start_new_session=True, env=env, cwd=self._home and self._home.name)
-            for pipe in (self._process.stdin, self._process.stdout): os.set_blocking(pipe.fileno(), False)
-            try: self.receive(time.monotonic() + 30)        # its first word, before any student's code
-            except WorkerLost as e:
-                self.kill(); said.seek(0)
-                raise SandboxMissing(f"the sandbox does not start on this machine: {said.read().decode(errors='replace').strip()[-300:] or e}; "
-                                     "allow bubblewrap to make user namespaces, or accept the risk with --unsafe-no-sandbox") from e
+        env = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}    # nothing of ours: bubblewrap's own process keeps it
+        self._process = subprocess.Popen(sandbox_command(limits, safe), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                         bufsize=0, start_new_session=True, env=env, cwd=self._home and self._home.name)
+        self._pipes = self._process.stdin, self._process.stdout, self._process.stderr
+        for pipe in self._pipes: os.set_blocking(pipe.fileno(), False)
+        try: self.receive(time.monotonic() + 30)            # its first word, before any student's code
+        except WorkerLost as e:
+            said = (self._process.stderr.read() or b"").decode(errors="replace").strip()[-300:]
+            self.kill()
+            raise SandboxMissing(f"the sandbox does not start on this machine: {said or e}; "
+                                 "allow bubblewrap to make user namespaces, or accept the risk with --unsafe-no-sandbox") from e
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.kill()
@@ -100,12 +105,13 @@ class Sandbox:
         try: os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError: pass
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout): pipe.close()
+        for pipe in self._pipes: pipe.close()
         if self._home: self._home.cleanup()
 
 # %% ../../nbs/grading/sandbox.ipynb #process-io
 def _wait(self, pipe, deadline):
-    "Wait until a pipe is ready. Raises `WorkerLost` at the deadline."
+    "Wait until a pipe is ready. Raises `WorkerLost` at the deadline, also when the pipe is always ready."
+    if time.monotonic() > deadline: raise WorkerLost("timeout", "no answer within the time limit")
     poll = select.poll()
     poll.register(pipe, select.POLLIN if pipe is self._process.stdout else select.POLLOUT)
     if not poll.poll(max(0, (deadline - time.monotonic()) * 1000)): raise WorkerLost("timeout", "no answer within the time limit")
@@ -132,7 +138,7 @@ def _read(self, n, deadline):
 def receive(self, deadline):
     "The next message. Raises `WorkerLost` for none in time, an oversized or a malformed one."
     n = int.from_bytes(self._read(4, deadline), "big")
-    if n > self.limits.reply_mb << 20: raise WorkerLost("oversized", f"an answer of {n >> 20} MB; the limit is {self.limits.reply_mb} MB")
+    if n > self.limits.reply_mb << 20: raise WorkerLost("oversized", f"an answer above the limit of {self.limits.reply_mb} MB")
     try: return unpack(self._read(n, deadline))
     except WireError as e: raise WorkerLost("malformed", str(e)) from e
 

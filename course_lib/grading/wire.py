@@ -6,7 +6,7 @@
 __all__ = ['MAX_ITEMS', 'MAX_DEPTH', 'WireError', 'encode', 'decode', 'pack', 'unpack']
 
 # %% ../../nbs/grading/wire.ipynb #imports
-import base64, json, types
+import base64, json, re, types
 import numpy as np
 
 # %% ../../nbs/grading/wire.ipynb #error-class
@@ -53,11 +53,15 @@ def _bounded(iterator):
 def decode(
     data,         # what json read
     resolve=None, # called with number and name of a reference, returns what stands for it
+    generators=False, # whether random generators are accepted: in the worker, never in the judge
     depth=0,      # of nesting so far
+    left=None,    # entries that may still come, in a list of one number
 ):                # the value
-    "Rebuild a value. Raises `WireError` for anything `encode` would not have written."
-    if depth > MAX_DEPTH: raise WireError(f"nested deeper than {MAX_DEPTH} levels")
-    inner = lambda v: decode(v, resolve, depth + 1)
+    "Rebuild a value. Raises `WireError` for anything `encode` would not have written, and for more than `MAX_ITEMS` entries."
+    left = left or [MAX_ITEMS]
+    left[0] -= 1
+    if depth > MAX_DEPTH or left[0] < 0: raise WireError(f"nested deeper than {MAX_DEPTH} levels, or more than {MAX_ITEMS} entries")
+    inner = lambda v: decode(v, resolve, generators, depth + 1, left)
     if data is None or isinstance(data, (bool, int, float, str)): return data
     if isinstance(data, list): return [inner(v) for v in data]
     if not isinstance(data, dict): raise WireError(f"a {type(data).__name__} in a frame")
@@ -67,13 +71,14 @@ def decode(
         case {"iter": list(items)}: return [inner(v) for v in items]
         case {"dict": list(items)}: return _dict(items, inner)
         case {"array": [str(dtype), list(shape), str(text)]}: return _read_array(dtype, shape, text)
-        case {"rng": [str(name), state]}: return _read_rng(name, inner(state))
+        case {"rng": [str(name), state]} if generators: return _read_rng(name, inner(state))
         case {"ref": int(number), "name": str(name)} if resolve: return resolve(number, name)
     raise WireError(f"unknown value with the keys {sorted(map(str, data))[:3]}")
 
 # %% ../../nbs/grading/wire.ipynb #decode-parts
 def _key(key):
     if not isinstance(key, (str, int, float, bool, tuple, type(None))): raise WireError(f"a {type(key).__name__} as key")
+    if isinstance(key, int) and abs(key) >= 2**61 - 1: raise WireError("a key that is a huge number")   # many of these can share one hash
     try: hash(key)
     except TypeError as e: raise WireError("a key that cannot be hashed") from e
     return key
@@ -85,10 +90,10 @@ def _dict(items, inner):
 # %% ../../nbs/grading/wire.ipynb #read-array
 def _read_array(dtype, shape, text):
     "A writable array; its size must be what shape and dtype say."
+    if not re.fullmatch(r"[<>|=]?[biufc][0-9]{1,2}", dtype): raise WireError(f"an array of {dtype[:20]!r}")
     try: kind, raw = np.dtype(dtype), base64.b64decode(text, validate=True)
-    except (TypeError, ValueError) as e: raise WireError(f"array of {dtype[:20]!r} is unreadable") from e
-    if kind.kind not in "biufc": raise WireError(f"an array of {dtype[:20]!r}")
-    if len(shape) > 16 or not all(type(n) is int and n >= 0 for n in shape): raise WireError(f"array shape {str(shape)[:60]}")
+    except (TypeError, ValueError) as e: raise WireError(f"array of {dtype!r} is unreadable") from e
+    if len(shape) > 16 or not all(type(n) is int and 0 <= n < 2**31 for n in shape): raise WireError(f"array shape {str(shape)[:60]}")
     if int(np.prod(shape, dtype=object)) * kind.itemsize != len(raw): raise WireError(f"array of shape {str(shape)[:60]} with {len(raw)} bytes")
     a = np.frombuffer(bytearray(raw), kind).reshape(shape)
     return a if shape else a[()]
@@ -96,10 +101,10 @@ def _read_array(dtype, shape, text):
 # %% ../../nbs/grading/wire.ipynb #read-rng
 def _read_rng(name, state):
     "A generator in the given state."
-    if name not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"): raise WireError(f"random generator {name[:20]!r}")
-    generator = getattr(np.random, name)(0)
+    if name != "PCG64": raise WireError(f"random generator {name[:20]!r}; use np.random.default_rng")
+    generator = np.random.PCG64(0)
     try: generator.state = state
-    except (TypeError, ValueError, KeyError, OverflowError) as e: raise WireError(f"state of random generator {name}") from e
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as e: raise WireError(f"state of random generator {name}") from e
     return np.random.Generator(generator)
 
 # %% ../../nbs/grading/wire.ipynb #frame

@@ -69,19 +69,23 @@ class Worker:
         "A function of the judge's, callable here."
         def remote(*args, **kwargs):
             self.send({"callback": number, "args": encode(args, self.keep), "kwargs": encode(kwargs, self.keep)})
-            answer = self.receive()
+            while "op" in (answer := self.receive()): self.answer(answer)     # it may call back in turn
             if "error" in answer: raise RuntimeError(answer["text"])
-            return decode(answer["value"], self.function)
+            return self.value(answer["value"])
         remote.__name__ = name
         return remote
 
+    def value(self, data): return decode(data, self.function, generators=True)
+
+    def answer(self, request):
+        "Do what is asked and send the result or the error."
+        try: answer = getattr(self, "do_" + request.pop("op"))(**request)
+        except WireError as e: answer = {"error": "WireError", "kinds": ["ValueError"], "text": f"the result cannot be judged: {e}", "lines": []}
+        except BaseException as e: answer = _error(e)
+        self.send(answer)
+
     def serve(self):
-        while True:
-            request = self.receive()
-            try: answer = getattr(self, "do_" + request.pop("op"))(**request)
-            except WireError as e: answer = {"error": "WireError", "kinds": ["ValueError"], "text": f"the result cannot be judged: {e}", "lines": []}
-            except BaseException as e: answer = _error(e)
-            self.send(answer)
+        while True: self.answer(self.receive())
 
 # %% ../../nbs/grading/worker.ipynb #worker-do
 def do_run(self, source, name):
@@ -99,7 +103,7 @@ def do_loaded(self):
 def do_focus(self, own, others):
     "Before one exercise: its own names are the student's, those of other exercises the judge's functions."
     self.names.update({n: self.own[n] for n in own if n in self.own})
-    self.names.update(decode(others, self.function))
+    self.names.update(self.value(others))
     return {"value": None}
 
 def do_get(self, name):
@@ -113,10 +117,16 @@ def do_attr(self, target, name):
     return {"value": {"ref": self.keep(value), "name": name} if callable(value) else encode(value, self.keep), "callable": callable(value)}
 
 def do_call(self, target, args, kwargs):
-    "Call a kept object. Arguments that it changed in place travel back."
-    args, kwargs = decode(args, self.function), decode(kwargs, self.function)
+    "Call a kept object. Arrays that it changed in place travel back with their containers; everything else as None."
+    args, kwargs = self.value(args), self.value(kwargs)
     value = self.kept[target](*args, **kwargs)
-    return {"value": encode(value, self.keep), "args": encode(args, lambda v: -1), "kwargs": encode(kwargs, lambda v: -1)}
+    return {"value": encode(value, self.keep), "args": encode(_arrays(args)), "kwargs": encode(_arrays(kwargs))}
+
+def _arrays(value):
+    "Containers and arrays as they are, anything else None."
+    if isinstance(value, np.ndarray): return value
+    if isinstance(value, dict): return {k: _arrays(v) for k, v in value.items()}
+    return [_arrays(v) for v in value] if isinstance(value, (list, tuple)) else None
 
 for _do in (do_run, do_loaded, do_focus, do_get, do_attr, do_call): setattr(Worker, _do.__name__, _do)
 
