@@ -44,7 +44,7 @@ def run_all(
 ):
     "Check the export, execute the chapters, release, grade a sample class, build the website."
     from course_lib.pipeline import STEPS, run_steps
-    from course_lib.results import machine
+    from course_lib.results import machine, write_report
     from course_lib.results import record as record_headline
     settings = read_settings()
     with _bars() as bars:
@@ -54,6 +54,7 @@ def run_all(
     if record:
         if any(d.status != "done" for d in report): raise CourseError("not recorded, since some parts did not run: start from a fresh clone, or delete _build, _site and .venv")
         record_headline("course_seconds", round(seconds), "s", "a fresh clone, installation included", machine("torch", "tensorflow-cpu"), "make course RECORD=1")
+        write_report(settings.root)
     _show_report(settings, report, setup_seconds, seconds)
 
 # %% ../nbs/library/commands.ipynb #report

@@ -102,7 +102,7 @@ def test_headlines(root):
     """Every recorded figure has all its parts, and README and home page show exactly these."""
     from course_lib.results import fill, figures_table, chapters_table
     headlines = json.loads((root / "results" / "headlines.json").read_text(encoding="utf8"))
-    assert {"mnist_article_accuracy_mean", "mnist_recipe_accuracy_mean", "bench_numpy_over_keras_bs32", "bench_numpy_over_torch_bs32", "course_seconds", "test_seconds"} <= set(headlines)
+    assert {"mnist_article_accuracy_mean", "mnist_recipe_accuracy_mean", "bench_numpy_over_keras_bs32", "bench_numpy_over_torch_bs32", "course_seconds", "test_seconds"} <= set(headlines) | ({"test_seconds"} if os.environ.get("RECORD") else set())
     for name, h in headlines.items():
         assert set(h) == {"value", "unit", "bar", "conditions", "command"} and h["conditions"] and h["command"], name
     readme = (root / "README.md").read_text(encoding="utf8")
