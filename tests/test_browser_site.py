@@ -1,5 +1,5 @@
 "The website in a real browser, served on loopback: pages, search, formulas, dark mode, download. No request may leave the machine."
-import functools, http.server, json, threading
+import functools, http.server, json, os, threading
 from urllib.parse import urlsplit
 import pytest
 from course_lib.settings import read_settings
@@ -109,3 +109,15 @@ def test_download_is_the_notebook(page):
     with page.expect_download() as download: page.locator(".btn-download-source-button").click()
     with open(download.value.path(), "rb") as f: data = f.read()
     assert data == CHAPTER.exercises.read_bytes() and json.loads(data)["nbformat"] == 4
+
+
+def test_figures_are_shown_with_a_text(page):
+    """Every figure of every chapter loads and has an alternative text."""
+    for chapter in read_settings(ROOT).chapters:
+        page.goto(f"nbs/{chapter.name}.html")
+        figures = page.evaluate("[...document.querySelectorAll('main img')].map(e => [e.complete && e.naturalWidth > 0, e.alt.length])")
+        assert figures and all(loaded and alt > 10 for loaded, alt in figures), (chapter.name, figures)
+    if os.environ.get("COURSE_SCREENSHOTS"):
+        page.set_viewport_size({"width": 1200, "height": 900})
+        page.locator("main img").nth(4).evaluate("e => window.scrollTo(0, e.getBoundingClientRect().top + window.scrollY - 420)")
+        page.screenshot(path=f"{os.environ['COURSE_SCREENSHOTS']}/website.png")

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -107,9 +106,8 @@ def test_every_dependency_is_locked():
 
 def test_no_machine_path_or_unfinished_mark():
     """A path of the machine that stored an output, or a mark of unfinished work, has no place in what students get."""
-    pattern = re.compile(r"(/home/|/Users/|/root/|/tmp/|site-packages|\bTODO\b|\bFIXME\b)")
-    own = Path(__file__).resolve()
+    pattern = re.compile("|".join(["/home/", "/Users/", "/" + "root/", "/tmp/", "site-packages", r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b"]))
     for path in [*PAGES, *SOLUTIONS, *EXERCISES, *(ROOT / "course_lib").rglob("*.py"), ROOT / "README.md", ROOT / "index.qmd"]:
         texts = [source(c) + json.dumps(c.get("outputs", [])) for c in cells(path)] if path.suffix == ".ipynb" else [path.read_text(encoding="utf8")]
         found = [m.group() for t in texts for m in pattern.finditer(re.sub(r'"image/png": "[^"]*"', "", t))]
-        assert path == own or not found, f"{name(path)}: {found[:3]}"
+        assert not found, f"{name(path)}: {found[:3]}"
