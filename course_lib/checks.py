@@ -26,6 +26,7 @@ def show(
     if isinstance(value, np.ndarray):
         text = np.array2string(value, precision=6, threshold=12, edgeitems=2, separator=", ").replace("\n", "")
         return text if value.size <= 12 else f"{text} (shape {value.shape}, {value.dtype})"
+    if isinstance(value, (np.integer, np.bool_)): value = value.item()
     if isinstance(value, (float, np.floating)): return f"{value:.8g}"
     if isinstance(value, dict): return "{" + ", ".join(f"{k}: {show(v)}" for k, v in list(value.items())[:6]) + "}"
     if isinstance(value, (list, tuple)) and len(value) <= 6: return f"({', '.join(map(show, value))})"

@@ -82,6 +82,9 @@ def test_sample_class_gets_the_predicted_points(chapter, notebook, settings):
     for student, (data, predicted) in sample_class(notebook, student_version(notebook), chapter_module(chapter)).items():
         outcomes = grade_submission(data, notebook, 12345, settings.grading)
         assert {o.exercise: o.points for o in outcomes} == predicted, (student, outcomes)
+        if student == "one-misconception-each":
+            declared = {v[1]: v[2] for v in reversed(declared_variants(notebook)) if v[0] == "chaff"}
+            assert [o.tag for o in outcomes if o.tag] == list(reversed(declared.values())), "graded as declared, for the reason declared"
 
 
 @needs_sandbox

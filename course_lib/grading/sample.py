@@ -16,22 +16,37 @@ from .release import read_notebook, write_notebook
 def declared_variants(
     notebook, # the instructor's notebook
 )->list:      # of (kind, check name, tag, function name, source without decorator)
-    "All wheats and chaffs that the notebook declares, in order, each with the imports it uses."
+    "All wheats and chaffs that the notebook declares, in order, each with the imports and helpers it uses."
     trees = [ast.parse(cell_text(c)) for c in notebook["cells"] if role(c) == "instructor" and c["cell_type"] == "code"]
-    imports = [n for t in trees for n in t.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    given = [n for t in trees for n in t.body if isinstance(n, (ast.Import, ast.ImportFrom, ast.Assign)) or hasattr(n, "decorator_list") and not n.decorator_list]
     found = []
     for node in (n for t in trees for n in t.body):
         for d in getattr(node, "decorator_list", []):
             if not isinstance(d, ast.Call) or getattr(d.func, "id", "") not in ("wheat", "chaff"): continue
             tag, kind, check = (d.args[1].value if len(d.args) > 1 else ""), d.func.id, d.args[0].id
             node.decorator_list = []
-            found.append((kind, check, tag, node.name, "\n".join([*_needed(imports, node), ast.unparse(node)])))
+            found.append((kind, check, tag, node.name, "\n".join(map(ast.unparse, [*_needed(given, node), node]))))
     return found
 
-def _needed(imports, node):
-    "The import statements that bind a name which the definition uses."
-    used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    return [ast.unparse(i) for i in imports if used & {(a.asname or a.name).split(".")[0] for a in i.names}]
+def _binds(node):
+    "The names that an import, an assignment or a definition binds."
+    if isinstance(node, (ast.Import, ast.ImportFrom)): return {(a.asname or a.name).split(".")[0] for a in node.names}
+    return {node.name} if hasattr(node, "name") else {n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+
+def _uses(node):
+    "The names that a statement reads and does not itself bind, parameters and local names included."
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    own = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+    return {n.id for n in names if isinstance(n.ctx, ast.Load)} - own
+
+def _needed(given, node):
+    "Of the statements in `given` those that the definition needs, and those that these need, in order."
+    needed, names = [], [node]
+    while names:
+        used = _uses(names.pop())
+        more = [g for g in given if g not in needed and used & _binds(g)]
+        needed, names = needed + more, names + more
+    return [g for g in given if g in needed]
 
 # %% ../../nbs/grading/sample.ipynb #answers
 def _first(variants, source, kind):
