@@ -6,7 +6,7 @@
 __all__ = ['checked', 'CheckFailed', 'show', 'difference', 'call', 'expect', 'expect_raises', 'require', 'Verdict', 'run_check']
 
 # %% ../nbs/library/checks.ipynb #imports
-import copy, inspect, reprlib, traceback
+import copy, reprlib, traceback
 from dataclasses import dataclass
 import numpy as np
 

@@ -7,7 +7,7 @@ __all__ = ['app', 'Chapters', 'Unsafe', 'main', 'run_all', 'release', 'grade', '
            'report']
 
 # %% ../nbs/library/commands.ipynb #imports
-import json, os, shutil, socket, subprocess, sys, time
+import json, os, shutil, socket, subprocess, sys
 from pathlib import Path
 from typing import Annotated, Optional
 import typer

@@ -8,9 +8,8 @@ __all__ = ['declared_variants', 'sample_class', 'write_sample_class']
 # %% ../../nbs/grading/sample.ipynb #imports
 import ast, json
 from pathlib import Path
-from ..settings import CourseError
 from .judge import cell_text, read_source, role
-from .release import read_notebook, write_notebook
+from .release import read_notebook
 
 # %% ../../nbs/grading/sample.ipynb #variants
 def declared_variants(

@@ -8,7 +8,7 @@ __all__ = ['SandboxMissing', 'sandbox_command', 'WorkerLost', 'Sandbox', 'send',
 # %% ../../nbs/grading/sandbox.ipynb #imports
 import os, platform, random, select, shutil, signal, subprocess, sys, sysconfig, tempfile, time
 from pathlib import Path
-from ..settings import CourseError, Limits, read_settings
+from ..settings import CourseError
 from .wire import WireError, pack, unpack
 
 # %% ../../nbs/grading/sandbox.ipynb #missing

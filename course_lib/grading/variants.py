@@ -7,7 +7,7 @@ __all__ = ['HIDDEN', 'SEEDS', 'variants', 'BAR', 'without_hidden', 'visible_part
            'wheat', 'chaff', 'nulls', 'Strength', 'strength', 'require_strength']
 
 # %% ../../nbs/grading/variants.ipynb #imports
-import ast, inspect, re, textwrap
+import inspect, re, textwrap
 from dataclasses import dataclass
 import numpy as np
 from ..checks import CheckFailed, checked

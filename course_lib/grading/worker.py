@@ -6,7 +6,7 @@
 __all__ = ['Worker', 'do_run', 'do_loaded', 'do_focus', 'do_get', 'do_attr', 'do_call', 'start']
 
 # %% ../../nbs/grading/worker.ipynb #imports
-import builtins, importlib.abc, importlib.machinery, linecache, os, resource, sys, traceback, types
+import builtins, importlib.abc, importlib.machinery, linecache, os, resource, sys, traceback
 import numpy as np
 from .wire import WireError, decode, encode, pack, unpack
 
