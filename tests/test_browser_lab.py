@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import SETTINGS
-from course_lib.grading.judge import read_source
+from course_lib.grading.notebook import read_source
 from course_lib.grading.release import read_notebook
 from course_lib.grading.sample import declared_variants
 

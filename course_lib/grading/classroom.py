@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from ..settings import CourseError
-from .gradebook import sha256, total
-from .judge import Outcome, grade_submission, read_source
+from .gradebook import sha256
+from .judge import grade_submission
+from .notebook import read_source
+from .outcome import Outcome, total
 from .release import read_notebook
 
 # %% ../../nbs/grading/classroom.ipynb #submission

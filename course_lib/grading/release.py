@@ -10,7 +10,8 @@ import json, re
 from pathlib import Path
 from ..results import write_text
 from ..settings import CourseError
-from .judge import cell_text, grade_submission, read_source, role
+from .judge import grade_submission
+from .notebook import cell_text, read_source, role
 
 # %% ../../nbs/grading/release.ipynb #strip
 def _student_cells(notebook):

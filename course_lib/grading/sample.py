@@ -8,7 +8,7 @@ __all__ = ['declared_variants', 'sample_class', 'write_sample_class']
 # %% ../../nbs/grading/sample.ipynb #imports
 import ast, json
 from pathlib import Path
-from .judge import cell_text, read_source, role
+from .notebook import cell_text, read_source, role
 from .release import read_notebook
 
 # %% ../../nbs/grading/sample.ipynb #variants
