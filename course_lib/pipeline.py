@@ -153,8 +153,9 @@ def grade_sample(settings, progress):
     book, count = Gradebook(f"sqlite:///{home / 'gradebook.db'}"), 0
     for i, chapter in enumerate(settings.chapters):
         predicted = write_sample_class(home / "submitted", chapter, chapter_module(chapter))
-        show = lambda items: (progress(f"{chapter.name}: {s.student}", (i + n / len(items)) / len(settings.chapters)) or s for n, s in enumerate(items))
-        graded = grade_chapter(chapter, find_submissions(home / "submitted", chapter, settings.grading.notebook_mb), book, settings.grading, progress=show)
+        def show(items, total):
+            for n, item in enumerate(items, 1): progress(f"{chapter.name}: {n} of {total}", (i + n / total) / len(settings.chapters)); yield item
+        graded = grade_chapter(chapter, find_submissions(home / "submitted", chapter), book, settings.grading, progress=show, workers=os.cpu_count())
         for student, points in predicted.items():
             got = {o.exercise: o.points for o in graded[student]}
             if got != points: raise CourseError(f"{chapter.name}, {student}: predicted {points}, graded {got}; see {home}")
@@ -189,6 +190,12 @@ class Done:
     said: str       # one line
     status: str     # done, unchanged or left out
 
+def _no_sandbox(settings):
+    "Why submissions cannot be graded on this machine, or nothing."
+    from course_lib.grading.sandbox import SandboxMissing, sandbox_plan
+    try: sandbox_plan(settings.grading)
+    except SandboxMissing as e: return str(e)
+
 def run_steps(
     settings, # of `Settings`
     progress, # called with step name, text and fraction
@@ -198,8 +205,7 @@ def run_steps(
     state, report = State(settings.root), []
     for step in steps:
         begin = time.monotonic()
-        if step.sandbox and not shutil.which("bwrap"):
-            report.append(Done(step.name, 0, "bubblewrap is missing: run `sudo apt-get install bubblewrap`, then `make course` again", "left out"))
+        if step.sandbox and (missing := _no_sandbox(settings)): report.append(Done(step.name, 0, missing, "left out"))
         elif state.fresh(step): report.append(Done(step.name, 0, state.said(step), "unchanged"))
         else:
             said = step.run(settings, lambda text, fraction: progress(step.name, text, fraction))

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import needs_sandbox
 from course_lib.checks import CheckFailed
-from course_lib.grading.judge import grade_submission
+from course_lib.grading.grader import grade_submission
 from course_lib.grading.notebook import cell_text, read_source, role
 from course_lib.grading.release import leaks, read_notebook, student_version
 from course_lib.grading.sample import declared_variants, sample_class

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, needs_sandbox
 from course_lib.grading.classroom import find_submissions, grade_chapter, grade_rows
 from course_lib.grading.gradebook import Gradebook
-from course_lib.grading.judge import grade_submission
+from course_lib.grading.grader import Grader, grade_submission
 from course_lib.grading.release import merge, student_version
 from course_lib.settings import CourseError, Limits
 
@@ -128,7 +128,6 @@ def reached(f):
     try: return bool(f())
     except BaseException: return False
 def mean(x):
-    server = socket.socket()
     tries = [lambda: open({str(secret)!r}).read(), lambda: open({str(victim)!r}, 'w').write('yours'), lambda: open({__file__!r}).read(),
              lambda: os.path.exists({str(ROOT / 'settings.ini')!r}), lambda: os.kill({os.getpid()}, 0) is None, lambda: socket.create_connection(('127.0.0.1', PORT), 1),
              lambda: socket.create_connection(('1.1.1.1', 53), 1), lambda: [v for v in os.environ if v == 'COURSE_PROBE'], lambda: os.chroot('/') is None,
@@ -252,7 +251,7 @@ def test_a_class_is_graded_once_and_again_when_something_changes(tmp_path, setti
     chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0], "wrong": HOSTILE["constant"]})
     (folder / "folder" / f"{chapter.name}.ipynb").mkdir(parents=True)
     (folder / "linked").mkdir(); (folder / "linked" / f"{chapter.name}.ipynb").symlink_to(folder / "right" / f"{chapter.name}.ipynb")
-    again = lambda **k: set(grade_chapter(chapter, find_submissions(folder, chapter, 2), book, LIMITS, **k))
+    again = lambda **k: set(grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS, **k))
     everybody = {"right", "wrong", "linked", "folder"}
     assert again() == everybody and again() == set() and again(regrade=True) == everybody
     assert {r["student"]: (r["points"], r["by_hand"]) for r in grade_rows(book, chapter)} == {"right": (4, 0), "wrong": (0, 0), "linked": (0, 1), "folder": (0, 1)}
@@ -264,10 +263,12 @@ def test_a_class_is_graded_once_and_again_when_something_changes(tmp_path, setti
 def test_no_sandbox_is_refused_and_says_what_to_do(tmp_path, settings, monkeypatch):
     chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0]})
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CourseError, match="bubblewrap.*--unsafe-no-sandbox"):
-        grade_chapter(chapter, find_submissions(folder, chapter, 2), book, LIMITS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))     # the grader's process finds no Landlock either
+    (tmp_path / "landlock.py").write_text("raise ImportError")
+    with pytest.raises(CourseError, match="bubblewrap.*Landlock.*--unsafe-no-sandbox"):
+        grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS)
     assert book.latest(chapter.name) == {}
-    grade_chapter(chapter, find_submissions(folder, chapter, 2), book, LIMITS, safe=False)
+    grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS, safe=False)
     assert [(r["points"], r["sandboxed"]) for r in grade_rows(book, chapter)] == [(4, False)]
 
 

@@ -12,20 +12,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from ..settings import CourseError
 from .gradebook import sha256
-from .judge import grade_submission
-from .notebook import read_source
+from .notebook import read_notebook, read_source
 from .outcome import Outcome, total
-from .release import read_notebook
+from .pool import DaskPool, LocalPool, Task
 
 # %% ../../nbs/grading/classroom.ipynb #submission
 @dataclass(frozen=True)
 class Submission:
     "One file of one student."
-    student: str       # name of the folder
-    path: Path         # of the notebook
-    data: bytes | None # None if it could not be read
-    problem: str       # why not
-    when: datetime     # last change of the file, UTC
+    student: str  # name of the folder
+    path: Path    # of the notebook
 
 def read_file(
     path,   # of a submission
@@ -45,14 +41,32 @@ def read_file(
 def find_submissions(
     folder,   # submitted/
     chapter,  # of `Chapter`
-    max_mb,   # limit on the size of one
+    student=None, # only this one's
 )->list:      # of `Submission`, by student
-    "All submissions of a chapter. Raises `CourseError` if the folder does not exist or holds none."
+    "All submissions of a chapter. Raises `CourseError` for a folder that does not exist or an unknown student."
     folder = Path(folder)
-    if not folder.is_dir(): raise CourseError(f"no folder {folder}: put each student's notebook at {folder}/STUDENT/{chapter.name}.ipynb")
-    paths = [d / f"{chapter.name}.ipynb" for d in sorted(folder.iterdir()) if d.is_dir() and not d.is_symlink()]
+    if not folder.is_dir(): raise CourseError(f"no folder {folder}: put each student's notebook at {folder}/STUDENT/{chapter.name}.ipynb, or run `course collect`")
     printable = lambda name: "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsencode(name).decode("utf8", "backslashreplace"))
-    return [Submission(printable(p.parent.name), p, *read_file(p, max_mb)) for p in paths if os.path.lexists(p)]
+    folders = {printable(d.name): d for d in sorted(folder.iterdir()) if d.is_dir() and not d.is_symlink()}
+    if student and student not in folders: raise CourseError(f"unknown student {student!r}: {folder} has {', '.join(list(folders)[:10]) or 'nobody'}")
+    paths = {s: d / f"{chapter.name}.ipynb" for s, d in folders.items() if student in (None, s)}
+    return [Submission(s, p) for s, p in paths.items() if os.path.lexists(p)]
+
+# %% ../../nbs/grading/classroom.ipynb #new
+def _wanted(submissions, known, chapter, checks, max_mb):
+    "Those that were not graded with these checks."
+    digest = lambda s: sha256(read_file(s.path, max_mb)[0] or b"")
+    return [s for s in submissions if (s.student, chapter, digest(s), checks) not in known]
+
+def _tasks(submissions, chapter, limits, times, unreadable):
+    "A `Task` for each submission; those that cannot be read go into the dict `unreadable`."
+    for s in submissions:
+        data, problem, changed = read_file(s.path, limits.notebook_mb)
+        digest = sha256(data or b"")
+        late = times[s.student, chapter.name, digest][1] if (s.student, chapter.name, digest) in times else changed > chapter.deadline
+        task = Task(s.student, data, digest, random.SystemRandom().randrange(2**31), late)
+        if data is None: unreadable[task] = problem
+        else: yield task
 
 # %% ../../nbs/grading/classroom.ipynb #grade
 def grade_chapter(
@@ -62,22 +76,26 @@ def grade_chapter(
     limits,         # of `Limits`
     regrade=False,  # True grades also what has not changed
     safe=True,      # False runs without a sandbox; the gradebook records it
-    progress=lambda items: items, # wraps the list, for example tqdm
+    progress=lambda items, total=None: items, # wraps what is iterated, for example tqdm
+    workers=1,      # graders on this machine
+    scheduler=None, # address of a Dask cluster, which then grades instead
+    times={},       # (student, chapter, SHA-256) -> (time, late), from `handed_in`
 )->dict:            # student -> outcomes, of those that were graded now
-    "Grade what is new or changed and add it to the gradebook."
+    "Grade what is new or changed and add it to the gradebook. Raises `CourseError` at the end if some could not be graded."
     notebook = read_notebook(chapter.solutions)
-    checks, known = sha256(notebook), book.latest(chapter.name)
-    wanted = [s for s in submissions if regrade or not _is_known(known.get(s.student), s, checks)]
-    graded = {}
-    for s in progress(wanted):
-        seed = random.SystemRandom().randrange(2**31)
-        results = grade_submission(s.data, notebook, seed, limits, safe) if s.data is not None else _unreadable(notebook, s.problem)
-        book.add(s.student, chapter.name, sha256(s.data or b""), checks, seed, safe, s.when > chapter.deadline, results)
-        graded[s.student] = results
+    checks, graded, unreadable, lost = sha256(notebook), {}, {}, []
+    wanted = submissions if regrade else _wanted(submissions, book.graded(chapter.name), chapter.name, checks, limits.notebook_mb)
+    if not wanted: return {}
+    def store(task, sandbox, outcomes):
+        book.add(task.student, chapter.name, task.digest, checks, task.seed, sandbox, task.late, outcomes)
+        graded[task.student] = outcomes
+    pool = DaskPool(notebook, limits, safe, scheduler) if scheduler else LocalPool(notebook, limits, safe, min(workers, len(wanted)))
+    with pool:
+        for g in progress(pool.run(_tasks(wanted, chapter, limits, times, unreadable)), total=len(wanted)):
+            lost.append(g) if g.outcomes is None else store(g.task, g.sandbox, g.outcomes)
+    for task, problem in unreadable.items(): store(task, "not run", _unreadable(notebook, problem))
+    if lost: raise CourseError(f"{len(lost)} of {len(wanted)} submissions of {chapter.name} were not graded ({lost[0].task.student}: {lost[0].problem}); the others are kept, run the command again")
     return graded
-
-def _is_known(found, submission, checks):
-    return found is not None and (found[0].submission_sha256, found[0].checks_sha256) == (sha256(submission.data or b""), checks)
 
 def _unreadable(notebook, problem):
     "No points and not zero points: a link may have been made by somebody else, so the instructor looks at it."
@@ -93,6 +111,6 @@ def grade_rows(
     for student, (run, results) in book.latest(chapter.name).items():
         points, most, by_hand = total(results)
         failures = ", ".join(f"{o.exercise}: {o.tag or o.status}" for o in results if o.points == 0 or o.status == "unreadable")
-        rows.append(dict(student=student, points=points, max_points=most, by_hand=by_hand, late=run.late, sandboxed=run.sandboxed, failures=failures,
+        rows.append(dict(student=student, points=points, max_points=most, by_hand=by_hand, late=run.late, sandboxed=run.sandbox != "none", failures=failures,
                          exercises=[vars(o) for o in results]))
     return rows
