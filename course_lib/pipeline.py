@@ -178,7 +178,7 @@ STEPS = (
     Step("chapters", ("nbs/*.ipynb", *LIBRARY), ("_build/executed",), execute_chapters),
     Step("release", ("solutions/*.ipynb", "exercises/*.ipynb", *LIBRARY), ("exercises",), release_exercises, sandbox=True),
     Step("grading", ("solutions/*.ipynb", *LIBRARY), ("_build/sample/gradebook.db",), grade_sample, sandbox=True),
-    Step("website", ("nbs/**/*.ipynb", "exercises/*.ipynb", "results/*.json", "index.qmd", "_quarto.yml", *LIBRARY), ("_site/index.html",), build_website),
+    Step("website", ("nbs/**/*.ipynb", "exercises/*.ipynb", "results/*.json", "*.qmd", "_quarto.yml", *LIBRARY), ("_site/index.html",), build_website),
 )
 
 # %% ../nbs/library/pipeline.ipynb #run

@@ -1,20 +1,18 @@
 """Item analysis and similarity: the numbers agree with other ways to compute them, strangers are not accused, hostile code stops nothing."""
 import csv
 import io
-import itertools
 import json
 import math
 import os
 import random
 import re
-import sys
 
 import numpy as np
 import pytest
 
 from conftest import SETTINGS
 from course_lib.grading import analysis, similarity
-from course_lib.grading.analysis import ChapterReport, alpha, chapter_report, csv_text, discrimination, facility, report_page, write_chapter_report
+from course_lib.grading.analysis import alpha, chapter_report, csv_text, discrimination, facility, report_page, write_chapter_report
 from course_lib.grading.feedback import HIDDEN_FAILURE, Task
 from course_lib.grading.gradebook import Gradebook
 from course_lib.grading.outcome import Outcome

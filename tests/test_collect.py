@@ -395,7 +395,7 @@ def test_canvas_name_change_does_not_take_anothers_place(tmp_path):
 def test_canvas_name_that_looks_like_another_user(tmp_path):
     """Student 11 is called `x_12`, so that the file seems to be of user 12. Moodle's flat names can be tried the same way."""
     found = run(make_zip(tmp_path / "submissions.zip", {"x_12_11_100_a.ipynb": notebook(), "turingalan_12_90_a.ipynb": notebook("honest")}), tmp_path / "submitted", ROSTER)
-    assert by_name(found) == {"x_12_11_100_a.ipynb": "unknown student", "turingalan_12_90_a.ipynb": "collected"} and "s2 or s1" in found[1].message
+    assert by_name(found) == {"x_12_11_100_a.ipynb": "unknown student", "turingalan_12_90_a.ipynb": "collected"} and "s1 or s2" in found[1].message
     sheet = worksheet(tmp_path / "sheet.csv", [(501, "Ada Lovelace", "ada@example.org", EARLY), (502, "Alan Turing", "alan@example.org", EARLY)])
     name = "Ada Lovelace_501_assignsubmission_file_Alan Turing_502_assignsubmission_file_a.ipynb"
     assert [c.student for c in run(make_zip(tmp_path / "moodle.zip", {name: notebook()}), tmp_path / "moodle", ROSTER, worksheet=sheet)] == ["s1"]

@@ -381,6 +381,19 @@ def test_a_full_disk(tmp_path):
     assert stored.latest("03")["s1"][1] == [PASSED, WAITS] and all(len(results) == 1 for s, (_, results) in stored.latest("03").items() if s == "s2")
 
 
+def test_what_a_person_decides_waits_for_the_disk(tmp_path):
+    """SQLite syncs before a decision is reported as stored; a run may be graded again, so it need not wait."""
+    book, said = Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}"), []
+    sa.event.listen(book._engine, "before_cursor_execute", lambda connection, cursor, statement, *rest: said.append(statement))
+    add(book)
+    assert said[:2] == ["PRAGMA synchronous = NORMAL", "BEGIN IMMEDIATE"]
+    said.clear()
+    book.decide("s1", "03", "essay", 1, "ta", "r")
+    assert said[:2] == ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"]
+    with book._engine.connect() as db:
+        assert db.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal" and db.execute(sa.text("PRAGMA foreign_keys")).scalar() == 1
+
+
 def test_kill_loses_at_most_the_run_that_was_being_stored(tmp_path):
     url = f"sqlite:///{tmp_path / 'gradebook.db'}"
     Gradebook(url)
@@ -719,6 +732,35 @@ def test_scores_that_were_not_imported_are_not_overwritten(world):
     with pytest.raises(CourseError, match="scores for ada were changed in formgrader and not imported"):
         world.export()
     assert world.state()["ada", "why"] == (None, 1, False)
+
+
+def test_an_export_that_fails_leaves_nbgrader_as_it_was(world, monkeypatch):
+    import course_lib.grading.nbgrader_exchange as exchange
+    world.export()
+    before, fill = world.state(), exchange._fill
+    world.book.decide("ada", "01_double", "why", 2, "ta", "all")
+    def fails_for_kim(gradebook, chapter, grade, *rest):
+        if grade.student == "kim":
+            raise RuntimeError("power failure")
+        return fill(gradebook, chapter, grade, *rest)
+    monkeypatch.setattr(exchange, "_fill", fails_for_kim)
+    with pytest.raises(RuntimeError, match="power failure"):
+        world.export()
+    assert world.state() == before
+    monkeypatch.undo()
+    world.export()
+    assert world.state()["ada", "why"] == (None, 2, False) and world.take() == (0, ())
+
+
+def test_a_kill_between_both_gradebooks_is_mended_by_an_import(world, monkeypatch):
+    world.book.decide("ada", "01_double", "why", 2, "ta", "all")
+    monkeypatch.setattr(world.book, "exchange", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        world.export()
+    monkeypatch.undo()
+    with pytest.raises(CourseError, match="not imported"):
+        world.export()
+    assert world.take() == (0, ()) and world.export() == () and len(world.book.history("ada", "01_double")) == 2
 
 
 def test_a_score_belongs_to_the_submission_that_was_shown(world):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from ..results import write_text
 from ..settings import CourseError
-from .feedback import HIDDEN_FAILURE, checks_of, hidden_hint, hidden_state
+from .feedback import checks_of, hidden_hint, hidden_state
 from .outcome import STATUSES
 from .page import page, page_mark, plain, write_page
 from .similarity import similarity_page

@@ -35,7 +35,7 @@ def read_file(
             info = os.fstat(f.fileno())
             if info.st_nlink > 1: return None, "this file has a second name elsewhere (a hard link)", now
             return f.read((max_mb << 20) + 1), "", datetime.fromtimestamp(info.st_mtime, timezone.utc)
-    except (OSError, ValueError, OverflowError) as e: return None, f"the file cannot be read: {e}", now
+    except (OSError, ValueError, OverflowError) as e: return None, f"the file cannot be read: {getattr(e, 'strerror', None) or type(e).__name__}", now
 
 # %% ../../nbs/grading/classroom.ipynb #find
 def find_submissions(

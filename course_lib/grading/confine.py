@@ -105,13 +105,13 @@ def _bind(source, target):
     _mount(source, target, None, _BIND | _REC)
     _call("syscall", 442, -100, target, 0x8000, ctypes.byref((ctypes.c_uint64 * 4)(1 | 2, 0, 0, 0)), 32)    # mount_setattr, recursive: read-only, no setuid
 
-def _build_root(binds, links, folders):
-    "The new root at /new, with the old one at /old."
+def _build_root(binds, links, folders, base="/tmp"):
+    "The new root at /new, with the old one at /old; `base` is any folder, covered only in this namespace."
     _mount(None, "/", None, _REC | _PRIVATE)
-    _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=755")
-    os.makedirs("/tmp/new"); os.makedirs("/tmp/old")
-    _mount("/tmp/new", "/tmp/new", None, _BIND)
-    _call("pivot_root", "/tmp", "/tmp/old")
+    _mount("tmpfs", base, "tmpfs", _NOSUID | _NODEV, "mode=755")
+    os.makedirs(f"{base}/new"); os.makedirs(f"{base}/old")
+    _mount(f"{base}/new", f"{base}/new", None, _BIND)
+    _call("pivot_root", base, f"{base}/old")
     for source, target in binds: _bind(f"/old{source}", f"/new{target}")
     for text, path in links: os.symlink(text, f"/new{path}")
     for device in ("null", "zero", "random", "urandom"): _bind(f"/old/dev/{device}", f"/new/dev/{device}")

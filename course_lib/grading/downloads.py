@@ -126,7 +126,7 @@ class Finder:
         found = self.matches(who)
         if len(found) == 1: return found[0].student, ""
         called = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in who.items() if v and k != "or")
-        if found: return None, f"{called} could be {' or '.join(s.student for s in found)}: add a number or mail address to roster.csv"
+        if found: return None, f"{called} could be {' or '.join(sorted(s.student for s in found))}: add a number or mail address to roster.csv"
         return None, f"{called} is not in the roster{self._near(who)}"
 
     def _near(self, who):

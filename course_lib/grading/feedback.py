@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 import numpy as np
+
+# %% ../../nbs/grading/feedback.ipynb #imports-course
 from ..checks import recording
 from .hidden import hidden_count
 from .judge import Reference
 from .notebook import cell_text, read_notebook, read_source
 from .outcome import STATUSES, total
 from .page import page, page_mark, plain, safe_name, write_page
-from .variants import without_hidden
 from ..settings import CourseError
 
 # %% ../../nbs/grading/feedback.ipynb #visible

@@ -116,11 +116,12 @@ def _engine(url, wait):
 def _configure(connection, _):
     "Settings of one SQLite connection."
     connection.isolation_level = None   # we say BEGIN; the driver would not say it before a change of tables
-    for setting in ("synchronous = FULL", "foreign_keys = ON"): connection.execute(f"PRAGMA {setting}").close()
+    connection.execute("PRAGMA foreign_keys = ON").close()
 
 def _begin(connection):
-    words = connection.get_execution_options().get("begin", "BEGIN")
-    if words: connection.exec_driver_sql(words)
+    "What is said at the start of a transaction."
+    for words in connection.get_execution_options().get("begin", ("BEGIN",)): connection.exec_driver_sql(words)
+
 def _now(): return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 # %% ../../nbs/grading/gradebook.ipynb #migrate
@@ -176,15 +177,16 @@ class _Database:
 
     def _keep_log(self):
         "A write-ahead log, once the file is known to be ours; SQLite remembers it."
-        with _one_line(self.name), self._engine.connect().execution_options(begin="") as db: db.exec_driver_sql("PRAGMA journal_mode = WAL")
+        with _one_line(self.name), self._engine.connect().execution_options(begin=()) as db: db.exec_driver_sql("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def _reading(self):
         with _one_line(self.name), self._engine.connect() as db: yield db
 
     @contextmanager
-    def _writing(self):
-        with _one_line(self.name), self._engine.connect().execution_options(begin="BEGIN IMMEDIATE") as db, db.begin(): yield db
+    def _writing(self, synchronous="FULL"):
+        begin = (f"PRAGMA synchronous = {synchronous}", "BEGIN IMMEDIATE")
+        with _one_line(self.name), self._engine.connect().execution_options(begin=begin) as db, db.begin(): yield db
 
 # %% ../../nbs/grading/gradebook.ipynb #rows
 def _outcome_row(run, position, o):
@@ -238,7 +240,7 @@ class Gradebook(_Database):
     def add(self, student, chapter, submission_sha256, checks_sha256, seed, sandbox, late, results):
         "Record one grading run with its `Outcome`s, all or nothing. `sandbox` says in words what protected the run, or none."
         if not isinstance(sandbox, str): raise TypeError(f"sandbox is {sandbox!r}: expected a text such as bubblewrap, or none")
-        with self._writing() as db:
+        with self._writing("NORMAL") as db:
             run = db.execute(_runs.insert().values(student=storable(student), chapter=chapter, submission_sha256=submission_sha256, checks_sha256=checks_sha256,
                              seed=seed, sandbox=sandbox, late=late, graded_at=_now())).inserted_primary_key[0]
             if results: db.execute(_outcomes.insert(), [_outcome_row(run, k, o) for k, o in enumerate(results)])

@@ -7,7 +7,7 @@ __all__ = ['CONFIG', 'harmless', 'display_copy', 'to_nbgrader', 'import_nbgrader
 
 # %% ../../nbs/grading/nbgrader_exchange.ipynb #imports
 import json, os, re, sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 import sqlalchemy as sa
@@ -57,8 +57,8 @@ def display_copy(
 
 # %% ../../nbs/grading/nbgrader_exchange.ipynb #open-nbgrader
 @contextmanager
-def _nbgrader(url):
-    "nbgrader's gradebook, or a `CourseError`."
+def _nbgrader(url, write=False):
+    "nbgrader's gradebook, with `write` in one transaction. Raises `CourseError` for what the database refuses."
     try: from nbgrader.api import Gradebook, InvalidEntry, MissingEntry
     except ImportError as e: raise CourseError("nbgrader is not installed: run pip install 'course-lib[grading]'") from e
     path, gradebook = os.environ.get("PATH", ""), None
@@ -66,11 +66,22 @@ def _nbgrader(url):
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
         try: gradebook = Gradebook(url)
         finally: os.environ["PATH"] = path
-        yield gradebook
+        with _one_transaction(gradebook) if write else nullcontext(): yield gradebook
     except (sa.exc.SQLAlchemyError, InvalidEntry, MissingEntry) as e:
         raise CourseError(f"nbgrader's gradebook {url}: {' '.join(str(getattr(e, 'orig', None) or e).split())[:200]}") from e
     finally:
         if gradebook: gradebook.close()
+
+# %% ../../nbs/grading/nbgrader_exchange.ipynb #one-transaction
+@contextmanager
+def _one_transaction(gradebook):
+    "Let nbgrader's session join a transaction that is committed at the end."
+    with gradebook.engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        gradebook.db.remove()
+        gradebook.db.configure(bind=connection, join_transaction_mode="rollback_only")
+        yield
+        gradebook.db.remove()
 
 # %% ../../nbs/grading/nbgrader_exchange.ipynb #is-nbgrader
 def _is_nbgrader(url):
@@ -166,25 +177,27 @@ def to_nbgrader(
     progress=lambda items, name: items, # wraps the students of a chapter, for example tqdm
 )->tuple:         # warnings
     "Make or update a folder for formgrader. Raises `CourseError` if scores there have not been imported yet."
-    url, said, seen = f"sqlite:///{Path(folder).resolve() / 'gradebook.db'}", [], book.exchanged()
-    _refuse_pending(url, seen)
+    file, said = Path(folder).resolve() / "gradebook.db", []
+    if file.is_file():
+        with _nbgrader(_url(file)) as gradebook: _refuse_pending(gradebook, book.exchanged(), file)
     for c in chapters:
         grades, automatic, notebook = book.grades(c.name), book.latest(c.name), read_notebook(c.solutions)
         source = {**notebook, "cells": [{**cell, "source": cell_text(cell)} for cell in notebook["cells"] if role(cell) != "instructor"]}
         export = _files(c, source, student_version(notebook), grades, read)
         write_export(folder, export, force)
-        _register(url, c, source)
-        with _nbgrader(url) as gradebook: new = {i: s for student in progress(grades, c.name) for i, s in _fill(gradebook, c, grades[student], automatic[student][1], roster).items()}
+        _register(f"sqlite:///{file}", c, source)
+        with _nbgrader(f"sqlite:///{file}", write=True) as gradebook:
+            seen, new = book.exchanged(), {}
+            _refuse_pending(gradebook, seen, file)
+            for student in progress(grades, c.name): new |= _fill(gradebook, c, grades[student], automatic[student][1], roster)
         book.exchange({i: s for i, s in new.items() if seen.get(i) != s})
         said += export.warnings
     return tuple(said)
 
 # %% ../../nbs/grading/nbgrader_exchange.ipynb #refuse-pending
-def _refuse_pending(url, seen):
+def _refuse_pending(gradebook, seen, file):
     "An export must not overwrite what a person entered in formgrader."
-    file = Path(sa.make_url(url).database)
-    if not file.is_file(): return
-    with _nbgrader(_url(file)) as gradebook: pending = sorted({g.student.id for g in _changed(gradebook, seen)})
+    pending = sorted({g.student.id for g in _changed(gradebook, seen)})
     if pending: raise CourseError(f"scores for {', '.join(pending[:5])} were changed in formgrader and not imported: run `course gradebook import-nbgrader {file}` first")
 
 # %% ../../nbs/grading/nbgrader_exchange.ipynb #wanted

@@ -10,17 +10,12 @@ from dataclasses import dataclass
 
 # %% ../../nbs/grading/outcome.ipynb #statuses
 STATUSES = {
-    "passed": "all visible and hidden checks held",
-    "failed": "a check did not hold, or the function raised",
-    "timeout": "no answer within the time limit",
-    "out of memory": "the code asked for more memory than the limit",
+    "passed": "all visible and hidden checks held", "failed": "a check did not hold, or the function raised",
+    "timeout": "no answer within the time limit", "out of memory": "the code asked for more memory than the limit",
     "killed": "the process ended without an answer, twice",
-    "oversized": "an answer above the size limit",
-    "malformed": "an answer that is no value of the wire format",
-    "missing cell": "the answer cell is not in the notebook",
-    "duplicate cell": "the answer cell stands in the notebook twice",
-    "unreadable": "the file is no notebook",
-    "by hand": "a written answer, for a person to grade",
+    "oversized": "an answer above the size limit", "malformed": "an answer that is no value of the wire format",
+    "missing cell": "the answer cell is not in the notebook", "duplicate cell": "the answer cell stands in the notebook twice",
+    "unreadable": "the file is no notebook", "by hand": "a written answer, for a person to grade",
 }
 
 # %% ../../nbs/grading/outcome.ipynb #result

@@ -7,6 +7,7 @@ __all__ = ['Task', 'Graded', 'LocalPool', 'run', 'close', 'fingerprint', 'grade_
 
 # %% ../../nbs/grading/pool.ipynb #imports
 import hashlib, json, queue, threading
+import course_lib
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,11 +98,13 @@ def close(self):
 LocalPool.run, LocalPool.close = run, close
 
 # %% ../../nbs/grading/pool.ipynb #fingerprint
+_DECIDE = ("checks", *(f"grading/{m}" for m in ("wire", "worker", "confine", "zygote", "channel", "sandbox", "notebook", "outcome", "judge", "grader", "pool")))
+_package = Path(course_lib.__file__).parent
+_CODE = hashlib.sha256(b"".join((_package / f"{m}.py").read_bytes() for m in _DECIDE)).hexdigest()  # of the code that this process runs
+
 def fingerprint()->str:
     "SHA-256 of the code that decides grades."
-    package = Path(__file__).parent.parent
-    files = sorted([package / "checks.py", *(package / "grading").glob("*.py")])
-    return hashlib.sha256(b"".join(f.name.encode() + f.read_bytes() for f in files)).hexdigest()
+    return _CODE
 
 _here = threading.local()       # a Dask worker may have several threads: each has a grader of its own
 
@@ -154,7 +157,7 @@ class DaskPool:
 def run(self, tasks):
     "Yield a `Graded` for each task, as they are done. Raises `CourseError` if the scheduler is lost; what was graded stays."
     from distributed import as_completed
-    todo, waiting, running = iter(tasks), {}, as_completed()
+    todo, waiting, running = iter(tasks), {}, as_completed(loop=self._client.loop)
     def submit():
         for task in todo:
             future = self._client.submit(grade_here, *self._how, task.data, task.seed, key=f"grade-{task.digest}-{task.seed}", retries=2, pure=False)

@@ -41,6 +41,7 @@ class Attack:
     unproven: str = ""               # why it cannot be shown
     honest: dict = field(default_factory=lambda: dict(HONEST))
     twice: bool = False              # handed in by two students: the first prepares, the second gains
+    waits: bool = False              # the neighbour's file is the same one, so that both wait for a person
     place: object = None             # called with the path and the neighbour's path: makes something else than a file
 
     @property
@@ -409,7 +410,8 @@ def try_judge(attack, grade, grade_folder, seconds=60):
                         deliver(attack, world, Path(folder, "submitted"), "attacker")
                         found = grade_folder(Path(folder))
                         outcomes.append(found.get("attacker", []))
-                        stopped |= sum(o.points or 0 for o in found.get("neighbour", [])) != sum(FULL.values())
+                        marks = {o.exercise: o.points for o in found.get("neighbour", [])}
+                        stopped |= marks != (dict.fromkeys(FULL) if attack.waits else FULL)
         except Stopped:
             stopped = True
         except Exception as e:   # whatever a submission does, the class goes on

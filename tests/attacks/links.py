@@ -5,8 +5,8 @@ import socket
 from .base import Attack
 
 
-def place(name, tries, make, proof):
-    return Attack("links", name, tries, b"", proof=proof, place=make, honest={"softmax": 0, "predict": 0})
+def place(name, tries, make, proof, **more):
+    return Attack("links", name, tries, b"", proof=proof, place=make, honest={"softmax": 0, "predict": 0}, **more)
 
 
 def link(path, neighbour):
@@ -74,7 +74,7 @@ ATTACKS = [
     place("link", "the file is a link to another student's work", link, "points"),
     place("relative link", "the link has no absolute path", relative, "points"),
     place("link to a link", "the link leads to a link", chain, "points"),
-    place("hard link", "the file is a second name of another student's work", hard_link, "points"),
+    place("hard link", "the file is a second name of another student's work", hard_link, "points", waits=True),
     place("linked folder", "the student's folder is a link to another student's", linked_folder, "points"),
     place("pipe", "opening the file waits for ever", fifo, "stopped"),
     place("device", "the file has no end", device, "stopped"),
