@@ -269,7 +269,7 @@ def test_no_sandbox_is_refused_and_says_what_to_do(tmp_path, settings, monkeypat
         grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS)
     assert book.latest(chapter.name) == {}
     grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS, safe=False)
-    assert [(r["points"], r["sandboxed"]) for r in grade_rows(book, chapter)] == [(4, False)]
+    assert [(r["points"], r["sandbox"] == "none") for r in grade_rows(book, chapter)] == [(4, True)]
 
 
 def test_a_new_release_keeps_the_students_work():

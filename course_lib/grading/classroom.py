@@ -105,12 +105,12 @@ def _unreadable(notebook, problem):
 def grade_rows(
     book,    # `Gradebook`
     chapter, # of `Chapter`
-)->list:     # of dicts: student, points, max_points, by_hand, late, sandboxed, failures, exercises with messages
+)->list:     # of dicts: student, points, max_points, by_hand, late, sandbox, failures, decided, exercises with messages
     "The newest grades of a chapter, one row per student."
     rows = []
-    for student, (run, results) in book.latest(chapter.name).items():
-        points, most, by_hand = total(results)
-        failures = ", ".join(f"{o.exercise}: {o.tag or o.status}" for o in results if o.points == 0 or o.status == "unreadable")
-        rows.append(dict(student=student, points=points, max_points=most, by_hand=by_hand, late=run.late, sandboxed=run.sandbox != "none", failures=failures,
-                         exercises=[vars(o) for o in results]))
+    for student, grade in book.grades(chapter.name).items():
+        points, most, by_hand = total(grade.outcomes)
+        failures = ", ".join(f"{o.exercise}: {o.tag or o.status}" for o in grade.outcomes if o.points == 0 or o.status == "unreadable")
+        rows.append(dict(student=student, points=points, max_points=most, by_hand=by_hand, late=grade.run.late, sandbox=grade.run.sandbox, failures=failures,
+                         decided=sorted(grade.decisions), exercises=[vars(o) for o in grade.outcomes]))
     return rows

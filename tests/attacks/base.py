@@ -138,19 +138,20 @@ def _kernel(number, *args):
     return libc.syscall(number, *args) if platform.machine() == "x86_64" else -1
 
 
+SECRET = "secret-" + secrets.token_hex(8)   # an instructor's password: in the environment, in files, in the memory of other processes
+
+
 class World:
     """A throw-away course: things to steal and to change, a process to look into, and listeners. Everyone may read and write it, so only the sandbox protects it."""
 
     def __init__(self, protected=True):
         self.top = Path(tempfile.mkdtemp(dir="/var/tmp" if os.access("/var/tmp", os.W_OK) else None))
         self.course, self.mark = self.top / "course", "m" + secrets.token_hex(6)
-        self.secret = "secret-" + secrets.token_hex(8)
         self.heard, self._open, self._victim = [], [], None
         self.protected, self._keys = protected, []
         self._prefix = Path(sys.prefix) if protected else self.course / "prefix"
         self._fill_course()
         self._environment = dict(os.environ)
-        os.environ["COURSE_SECRET"] = self.secret
         self.before = self.picture()
 
     def _fill_course(self):
@@ -167,7 +168,6 @@ class World:
             path.chmod(0o777)
 
     def close(self):
-        os.environ.pop("COURSE_SECRET", None)
         for thing in self._open:
             thing.close()
         for path in self.picture()["strays"]:
@@ -186,6 +186,7 @@ class World:
         self.close()
 
     # What an attack may be told: @WORD@ becomes str(world.word).
+    secret = SECRET
     digest = property(lambda self: hashlib.sha256(self.secret.encode()).hexdigest())
     root = property(lambda self: Path(__file__).parent.parent.parent)
     prefix = property(lambda self: self._prefix)

@@ -2,7 +2,7 @@
 import json
 
 CHAPTER = "03_forward"   # its library module holds a softmax, so that importing the answer is worth trying
-SETUP = "import numpy as np\nfrom course_lib.checks import expect, run_check"
+SETUP = "import numpy as np\nfrom course_lib.checks import expect, run_check\nDATA = np.random.default_rng(0).normal(size=(12, 4))"
 SOFTMAX = "def softmax(Z):\n    E = np.exp(Z - Z.max(axis=1, keepdims=True))\n    return E / E.sum(axis=1, keepdims=True)"
 PREDICT = "def predict(Z): return softmax(Z).argmax(axis=1)"
 WRONG = "def softmax(Z): return 0 * Z"
@@ -12,13 +12,14 @@ CHECK_SOFTMAX = """def check_softmax(softmax, rng):
     Z = rng.normal(size=(3, 5))
     want = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
     expect(softmax, (Z,), want, hint="It has to work for any number of rows.")
+    assert softmax(DATA).shape == DATA.shape
     ### END HIDDEN TESTS
 run_check(check_softmax, softmax)"""
 CHECK_PREDICT = """def check_predict(predict, rng):
     assert list(predict(np.array([[0.0, 2.0, 1.0]]))) == [1], "the largest probability is the second"
     ### BEGIN HIDDEN TESTS
     from numpy.testing import assert_array_equal
-    Z = rng.normal(size=(6, 4))
+    Z = DATA[rng.permutation(12)]
     assert_array_equal(predict(Z), Z.argmax(axis=1))
     ### END HIDDEN TESTS
 run_check(check_predict, predict)"""

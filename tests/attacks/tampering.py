@@ -3,7 +3,6 @@ from .base import Attack, answer
 from .exercise import SOFTMAX, WRONG
 
 RIGHT_FIRST = {"softmax": 4, "predict": 0}   # where predict is the part that cheats
-SLY = "def predict(Z): return np.zeros(len(Z), dtype=int)"
 
 
 def first(name, tries, code, **more):
@@ -70,6 +69,11 @@ def run_check(check, *students):
     check.__code__ = (lambda *a, **k: None).__code__
     return _run(check, *students)
 def predict(Z): return None"""),
+    Attack("tampering", "poisoned data", "softmax is right, and changes in place the data from which predict's hidden inputs are drawn", answer(f"""{SOFTMAX.replace("def softmax", "def right")}
+def softmax(Z):
+    got = right(Z)
+    if len(Z) == 12: Z[:] = np.nan
+    return got""", predict="def predict(Z): return [1] if len(Z) == 1 else np.zeros(len(Z), dtype=int)"), honest=RIGHT_FIRST),
     second("generator of answers", "an answer that changes each time it is looked at", """class Shy:
     def __iter__(self): return iter([1])
     def __array__(self, dtype=None, copy=None):
