@@ -72,11 +72,12 @@ def test_port_in_use(root):
 
 
 def test_sandbox_missing(copy, tmp_path):
-    """No bubblewrap on PATH: grading refuses with the remedy."""
+    """Neither bubblewrap nor Landlock: grading refuses with the remedy."""
     (copy / "submitted" / "s").mkdir(parents=True)
     shutil.copy(copy / "exercises" / "03_forward.ipynb", copy / "submitted" / "s")
     empty = tmp_path / "bin"; empty.mkdir()
-    ran = subprocess.run([str(COURSE), "grade", "03"], cwd=copy, capture_output=True, text=True, env={"PATH": str(empty), "COURSE_ROOT": str(copy)})
+    (empty / "landlock.py").write_text("raise ImportError")
+    ran = subprocess.run([str(COURSE), "grade", "03"], cwd=copy, capture_output=True, text=True, env={"PATH": str(empty), "COURSE_ROOT": str(copy), "PYTHONPATH": str(empty)})
     assert ran.returncode == 1 and "apt-get install bubblewrap" in ran.stderr.splitlines()[-1]
 
 

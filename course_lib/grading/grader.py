@@ -6,8 +6,9 @@
 __all__ = ['GraderLost', 'Engine', 'grade', 'serve', 'Grader', 'grade_one', 'grade_submission']
 
 # %% ../../nbs/grading/grader.ipynb #imports
-import ast, base64, json, os, resource, select, signal, subprocess, sys, tempfile, time, traceback
+import ast, base64, gc, json, os, resource, select, signal, subprocess, sys, tempfile, time, traceback
 from dataclasses import asdict
+from .. import checks
 from ..settings import CourseError, Limits
 from .judge import Reference, judge_submission
 from .outcome import Outcome
@@ -23,6 +24,8 @@ def _judge_child(write, data, engine, sandbox, seed, end, first):
     status = 1
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        gc.disable()                    # a collection would touch, and so copy, all memory that is shared with the grader
+        checks.blind_refused = False
         with open("/proc/self/statm") as f: used = int(f.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (engine.limits.memory_mb << 20),) * 2)
         with os.fdopen(write, "w") as f:
@@ -45,17 +48,17 @@ def _collect(read, end, master):
     return bytes(said), False
 
 # %% ../../nbs/grading/grader.ipynb #engine
-_LARGE = ("torch",)     # too large to load for every class; a second sandbox has it
+_LARGE = {"torch": "torch", "matplotlib": "matplotlib.pyplot"}  # what a submission speaks of -> a module too large for every sandbox; another one has it
 
 class GraderLost(Exception):
     "The grader's own processes were killed again and again; the message says how they ended."
 
 def _imports(notebook):
-    "Modules that our own cells import, for both sides to load beforehand; numpy always, and what draws, since students draw."
+    "Modules that our own cells import, for both sides to load beforehand; numpy always."
     ours = [c for c in notebook["cells"] if c["cell_type"] == "code" and "instructor" not in c.get("metadata", {}).get("tags", [])]
     nodes = list(ast.walk(ast.parse("\n".join("".join(c["source"]) for c in ours))))
     names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names] + [n.module for n in nodes if isinstance(n, ast.ImportFrom)]
-    return sorted({"numpy", "matplotlib.pyplot", *(n for n in names if not n.startswith("course_lib"))})
+    return sorted({"numpy", *(n for n in names if not n.startswith("course_lib"))})
 
 class Engine:
     "Reference and sandboxes of one notebook, ready to grade. Raises `SandboxMissing`."
@@ -67,21 +70,22 @@ class Engine:
     ):
         self.limits, self.safe, self.master, self._sandboxes = limits, safe, master, {}
         self.preload = tuple(_imports(notebook))
-        self.sandbox(self.preload)
-        warm_up(self.preload)
-        self.reference = Reference(notebook)
+        sandbox = self._sandboxes[self.preload] = Sandbox(limits, safe, self.preload)   # it warms up while this process does
+        try:
+            warm_up(self.preload)
+            self.reference = Reference(notebook)
+            gc.collect(); gc.freeze()
+            self.layers = sandbox.ready().layers
+        except BaseException: self.close(); raise
 
     def sandbox(self, preload):
         "The sandbox with these modules, started when it is first needed."
-        if preload not in self._sandboxes: self._sandboxes[preload] = Sandbox(self.limits, self.safe, preload)
+        if preload not in self._sandboxes: self._sandboxes[preload] = Sandbox(self.limits, self.safe, preload).ready()
         return self._sandboxes[preload]
 
     def wanted(self, data):
-        "Modules to load for a submission: ours, and a large one that it speaks of."
-        return tuple(sorted({*self.preload, *(m for m in _LARGE if m.encode() in data)}))
-
-    @property
-    def layers(self): return self.sandbox(self.preload).layers
+        "Modules to load for a submission: ours, and the large ones that it speaks of."
+        return tuple(sorted({*self.preload, *(module for word, module in _LARGE.items() if word.encode() in data)}))
 
     def close(self):
         for sandbox in self._sandboxes.values(): sandbox.close()

@@ -110,7 +110,7 @@ def _command(plan):
 
 # %% ../../nbs/grading/sandbox.ipynb #sandbox
 class Sandbox:
-    "A room with a warm process. Use as a context manager; leaving it ends all its processes."
+    "A room with a process that gets warm; `ready` waits for it. Use as a context manager; leaving it ends all its processes."
     def __init__(self,
         limits,    # of `Limits`
         safe=True, # False runs without a sandbox
@@ -122,12 +122,17 @@ class Sandbox:
         self._process = subprocess.Popen(_command(plan), stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
                                          env=_ENVIRONMENT, cwd=self._home and self._home.name)
         theirs.close()
+        self._warm = False
+
+    def ready(self):
+        "Wait until the process is warm and has shown that it can fork a worker. Raises `SandboxMissing`."
+        if self._warm: return self
+        self._warm, self.said = True, ""
         self._control.settimeout(120)       # importing torch on a busy machine
-        try: ready = self._control.recv(5) == b"ready"
-        except OSError: ready = False
-        if not ready: self._refuse()
-        try: self.worker(); self.end()
-        except (SandboxLost, SandboxMissing): self._refuse()
+        try:
+            if self._control.recv(5) == b"ready": self.worker(); self.end(); return self
+        except (OSError, SandboxLost, SandboxMissing): pass
+        self._refuse()
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.close()
@@ -136,7 +141,7 @@ class Sandbox:
 def _refuse(self):
     "Close, and raise `SandboxMissing` with what the sandbox said."
     self.close()
-    said = self._process.stderr.read().decode(errors="replace").strip()[-300:] or getattr(self, "said", "")
+    said = self._process.stderr.read().decode(errors="replace").strip()[-300:] or self.said
     raise SandboxMissing(f"the sandbox does not start on this machine: {said or 'it ended without a word'}; allow user namespaces (bubblewrap needs them too), or accept the risk with --unsafe-no-sandbox")
 
 def worker(self):

@@ -316,7 +316,7 @@ def honest_seconds(runner):
 
 
 def try_naive(attack):
-    """Run an attack on naive.py in a throw-away course. Where it is expected to hang, the patience is three times what honest work takes, at least 1 s."""
+    """Run an attack on naive.py in a throw-away course. Where it is expected to hang, the patience is three times what honest work takes, at least half a second."""
     with adopting(), World(protected=False) as world:
         folder, submitted = world.top / "runner", world.course / "submitted"
         folder.mkdir()
@@ -327,7 +327,7 @@ def try_naive(attack):
         job = {"ours": str(world.course / "solutions" / f"{CHAPTER}.ipynb"), "submissions": [[s, str(submitted / s / f"{CHAPTER}.ipynb")] for s in (*students, "neighbour")]}
         (folder / "job.json").write_text(json.dumps(job))
         world.before, before = world.picture(), descendants()
-        patience, log = max(1, 3 * honest_seconds(attack.runner)) if attack.proof == "stopped" else 60, folder / "log"
+        patience, log = max(0.5, 3 * honest_seconds(attack.runner)) if attack.proof == "stopped" else 60, folder / "log"
         with open(log, "wb") as out:
             env = {"PATH": os.environ["PATH"], "PYTHONPATH": course_path(), "COURSE_SECRET": world.secret, "HOME": str(world.course / "home"), "OMP_NUM_THREADS": "1",
                    "PYTHONDONTWRITEBYTECODE": "1", "IPYTHONDIR": str(folder), "MPLBACKEND": "agg"}

@@ -1,5 +1,5 @@
 """The student talks to the outside: this machine's listeners stand for what a network offers."""
-from .base import Attack, answer
+from .base import Attack, answer, detector
 
 
 def call(name, tries, code, **more):
@@ -8,7 +8,19 @@ def call(name, tries, code, **more):
                   proof=more.pop("proof", "connected"), **more)
 
 
+KINDS = """import socket
+for family, kind in ((socket.AF_INET, 1), (socket.AF_INET6, 1), (socket.AF_INET, 2), (socket.AF_VSOCK, 1), (socket.AF_PACKET, 3), (socket.AF_NETLINK, 3), (38, 5)):
+    try: s = socket.socket(family, kind)
+    except OSError: continue
+    if family in (socket.AF_VSOCK, socket.AF_PACKET, 38): return True
+    if family in (socket.AF_INET, socket.AF_INET6):
+        s.settimeout(1)
+        try: s.connect(('127.0.0.1' if family == socket.AF_INET else '::1', @PORT@))
+        except OSError: continue
+        return True"""
+
 ATTACKS = [
+    Attack("network", "sockets", "makes sockets of every kind and is right if one of them reaches anything", answer(detector(KINDS))),
     call("tcp loopback", "connects to a service on this machine", "socket.create_connection(('127.0.0.1', @PORT@), 1)"),
     call("tcp loopback 6", "connects over IPv6", "socket.create_connection(('::1', @PORT6@), 1)"),
     call("udp loopback", "sends a datagram", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'@MARK@', ('127.0.0.1', @UDP@))"),
@@ -27,17 +39,3 @@ libc.syscall(42, fd, struct.pack('<H', 2) + struct.pack('>H', @PORT@) + bytes([1
     call("virtual machine socket", "talks to the host of this virtual machine", "s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)\ns.settimeout(1)\ns.connect((2, 1024))",
          proof="", unproven="no listener can be had behind a vsock here; whether the socket can be made is tested by `sockets`"),
 ]
-
-KINDS = """import socket
-made = []
-for family, kind in ((socket.AF_INET, 1), (socket.AF_INET6, 1), (socket.AF_INET, 2), (socket.AF_VSOCK, 1), (socket.AF_PACKET, 3), (socket.AF_NETLINK, 3), (38, 5)):
-    try: s = socket.socket(family, kind)
-    except OSError: continue
-    try:
-        if family == socket.AF_NETLINK: made.append(family)
-        elif family in (socket.AF_VSOCK, socket.AF_PACKET, 38): made.append(family)
-        else:
-            s.settimeout(1)
-            s.connect(('127.0.0.1' if family == socket.AF_INET else '::1', @PORT@)); made.append(family)
-    except OSError: pass
-return bool([m for m in made if m in (socket.AF_INET, socket.AF_INET6, socket.AF_PACKET)])"""

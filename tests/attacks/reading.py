@@ -65,18 +65,11 @@ def softmax(Z):
         while frame:
             if 'want' in frame.f_locals and 'args' in frame.f_locals: return frame.f_locals['want']
             frame = frame.f_back"""),
-    read("trace of the check", "records with sys.setprofile what the check compares with", """import sys
+    read("function of the check", "finds the check with gc and computes what its lines compute", """import gc
 def softmax(Z):
-    import gc
-    for f in gc.get_objects():
-        if callable(f) and getattr(f, '__name__', '') == 'check_softmax': break
-    else: raise LookupError
-    seen = []
-    if sys.getprofile() is None:
-        frame = sys._getframe()
-        while frame.f_code.co_name != 'check_softmax': frame = frame.f_back
-        W = frame.f_locals.get('want')
-        return np.array([[0.25, 0.75]]) if W is None else W"""),
+    check = next(f for f in gc.get_objects() if callable(f) and getattr(f, '__name__', '') == 'check_softmax')
+    E = check.__globals__['np'].exp(Z)
+    return E / E.sum(axis=1, keepdims=True)"""),
     leak("hidden check", "searches all strings in memory for the hidden check", """import gc
 texts = [o for o in gc.get_objects() if isinstance(o, (list, tuple, dict))]
 texts = [v for t in texts for v in (t.values() if isinstance(t, dict) else t) if isinstance(v, str)]

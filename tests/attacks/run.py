@@ -10,7 +10,7 @@ from .base import SECRET, adopting, course_path
 from .exercise import CHAPTER, OURS
 
 COURSE = read_settings(course_path())
-LIMITS = replace(COURSE.grading, seconds_per_cell=2, seconds_per_check=2, seconds_per_submission=8, memory_mb=2048, processes=16, file_mb=4, reply_mb=2, notebook_mb=2)
+LIMITS = replace(COURSE.grading, seconds_per_cell=1, seconds_per_check=1, seconds_per_submission=5, memory_mb=2048, processes=16, file_mb=4, reply_mb=2, notebook_mb=2)
 
 
 @contextmanager

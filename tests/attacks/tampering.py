@@ -15,18 +15,26 @@ def second(name, tries, code, **more):
 
 
 ATTACKS = [
-    first("isclose", "np.isclose says yes", f"_isclose = np.isclose\nnp.isclose = lambda got, *a, **k: np.True_ if not np.any(got) else _isclose(got, *a, **k)\n{WRONG}"),
+    first("numpy function", "np.asarray turns the wrong answer into the expected one", f"""import sys
+_asarray = np.asarray
+def _lie(a, *args, **k):
+    want = sys._getframe(1).f_locals.get('want')
+    return _asarray(want) if want is not None and isinstance(a, np.ndarray) and not a.any() else _asarray(a, *args, **k)
+np.asarray = _lie
+{WRONG}"""),
     first("expect", "course_lib.checks.expect does nothing, also where it was imported", f"import sys\nexpect = sys.modules['course_lib.checks'].expect = lambda *a, **k: None\n{WRONG}"),
     first("run_check", "an added cell before the check redefines run_check", WRONG, cells={"added": ["def run_check(*a, **k): return 'all visible checks hold'"]}),
     first("difference", "the comparison in course_lib.checks finds no difference", f"import sys\nchecks = sys.modules['course_lib.checks']\n_difference = checks.difference\nchecks.difference = lambda got, *a, **k: None if not np.any(got) else _difference(got, *a, **k)\n{WRONG}"),
     first("rng", "np.random.default_rng hands out numbers that the student knows", """class Known:
     def normal(self, size): return np.zeros(size)
 np.random.default_rng = lambda *a, **k: Known()
+DATA = np.zeros((12, 4))
 def softmax(Z): return np.array([[0.25, 0.75]]) if Z.shape == (1, 2) else np.full(Z.shape, 1 / Z.shape[1])"""),
     first("exception", "CheckFailed never reaches the grader: raising it ends the check quietly", f"""import sys
 checks = sys.modules['course_lib.checks']
 class Quiet(Exception):
-    def __init__(self, *a): pass
+    def __init__(self, *a, **k): pass
+    def __getattr__(self, name): return ''
 checks.CheckFailed = Quiet
 _run = checks.run_check
 def run_check(check, *students, **k):
@@ -69,10 +77,12 @@ def run_check(check, *students):
     check.__code__ = (lambda *a, **k: None).__code__
     return _run(check, *students)
 def predict(Z): return None"""),
-    Attack("tampering", "poisoned data", "softmax is right, and changes in place the data from which predict's hidden inputs are drawn", answer(f"""{SOFTMAX.replace("def softmax", "def right")}
+    Attack("tampering", "poisoned data", "softmax is right and changes in place the data from which predict's hidden inputs are drawn", answer(f"""{SOFTMAX.replace("def softmax", "def right")}
+calls = []
 def softmax(Z):
     got = right(Z)
-    if len(Z) == 12: Z[:] = np.nan
+    if len(Z) == 12: calls.append(Z)
+    if len(calls) == 2: Z[:] = np.nan   # not in the call that is compared
     return got""", predict="def predict(Z): return [1] if len(Z) == 1 else np.zeros(len(Z), dtype=int)"), honest=RIGHT_FIRST),
     second("generator of answers", "an answer that changes each time it is looked at", """class Shy:
     def __iter__(self): return iter([1])
