@@ -13,7 +13,7 @@ PORT   ?=
 RECORD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab site bench full export lock clean sandbox chromium
+.PHONY: help course test lab site bench full measure export lock clean sandbox chromium
 
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ bench: $(DONE)  ## time the numpy loop against Keras and PyTorch and record the 
 
 full: $(DONE)  ## run the long trials of chapter 09 over all seeds and record them
 	@$(BIN)/course full
+
+measure: $(DONE) sandbox  ## measure grading: attacks, speed against nbgrader, faults, strength of the checks; about 40 minutes
+	@cd tests && ../$(BIN)/python -m attacks && ../$(BIN)/python -m grading_speed && ../$(BIN)/python -m faults
+	@$(BIN)/course strength --again
 
 export: $(DONE)  ## write course_lib/ from the notebooks
 	@$(BIN)/nbdev-export

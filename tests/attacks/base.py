@@ -278,7 +278,8 @@ class World:
         files = {}
         for path in (self.course, *sorted(self.course.rglob("*"))):
             info = path.lstat()
-            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
+            small = path.is_file() and not path.is_symlink() and info.st_size < 64 << 20
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if small else info.st_size if path.is_file() else ""
             files[str(path)] = (info.st_mode, info.st_nlink, os.readlink(path) if path.is_symlink() else content)
         places = ("/tmp", "/dev/shm", "/var/tmp", "/", "/dev", "/run", "/w", str(Path.home()), str(self.root), os.getcwd(), "/dev/mqueue", f"{sys.prefix}/lib/python*/site-packages", f"{sys.prefix}/bin")
         strays = sorted(f for place in places for f in glob.glob(f"{place}/*{self.mark}*"))
