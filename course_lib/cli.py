@@ -6,7 +6,7 @@
 __all__ = ['app', 'Chapters', 'main', 'run_all', 'check', 'lab', 'site', 'bench', 'full', 'refresh', 'figures']
 
 # %% ../nbs/library/commands.ipynb #imports
-import json, os, shutil, socket, subprocess, sys
+import errno, json, os, shutil, socket, subprocess, sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Optional
@@ -21,9 +21,9 @@ def main():
     try: app()
     except CourseError as e: sys.exit(f"course: {e}")
     except OSError as e:
-        if e.errno != 28: raise                             # ENOSPC
-        sys.exit("course: the disk is full; free some space and run the command again, finished steps are kept")
-    except KeyboardInterrupt: sys.exit("course: stopped; finished steps are kept")
+        if e.errno == errno.ENOSPC: sys.exit("course: the disk is full; free some space and run the command again, finished steps are kept")
+        if e.filename is None: raise
+        sys.exit(f"course: {e.filename}: {e.strerror}; check the path and your rights to read and write there")
 
 # %% ../nbs/library/commands.ipynb #choose
 Chapters = Annotated[Optional[list[str]], typer.Argument(help="Chapters such as 03 or forward; all if none is named.")]
@@ -32,8 +32,10 @@ def _chosen(settings, names): return [settings.chapter(n) for n in names] if nam
 
 def _bars():
     "A progress display with one line per part."
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-    return Progress(TextColumn("{task.fields[part]:<10}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TextColumn("{task.description}"))
+    return Progress(TextColumn("{task.fields[part]:<10}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TextColumn("{task.description}"),
+                    console=Console(stderr=True), disable=not sys.stderr.isatty())     # standard output is for results
 
 # %% ../nbs/library/commands.ipynb #all
 @app.command("all")

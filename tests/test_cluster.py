@@ -76,7 +76,7 @@ def test_a_cluster_gives_the_same_marks_and_a_lost_worker_loses_nothing(chapter_
         assert marks(chapter, folder, "cluster", settings, scheduler=address, progress=kill_one) == here
         assert workers[0].wait(5) == -signal.SIGKILL
     finally: stop(scheduler, *workers)
-    assert len({str(m) for m in here.values()}) > 3, "the class holds different work"
+    assert len({str(m) for m in here.values()}) >= 3, "the class holds different work"
 
 
 def _namespaces():

@@ -1,13 +1,10 @@
 """The judge, the sandbox and the gradebook: hostile and broken submissions gain nothing, change nothing, stop nothing."""
 import json
-import os
-import subprocess
-import sys
 import time
 
 import pytest
 
-from conftest import ROOT, needs_sandbox
+from conftest import needs_sandbox
 from course_lib.grading.classroom import find_submissions, grade_chapter, grade_rows
 from course_lib.grading.gradebook import Gradebook
 from course_lib.grading.grader import Grader, grade_submission
@@ -52,42 +49,7 @@ HONEST = {
     "extra cell that never ends": ("def mean(x): return sum(x) / len(x)", "while True: pass"),
 }
 
-HOSTILE = {
-    "constant": "def mean(x): return 3.0",
-    "import of the answer": "from course_lib.forward import mse as mean",
-    "importlib": "import importlib\nmean = importlib.import_module('course_lib.forward').mse",
-    "equal to everything": "class Yes(float):\n    __eq__ = lambda s, o: True\n    __array__ = lambda s, *a, **k: 1/0\ndef mean(x): return Yes(0)",
-    "patched numpy": "import numpy as np\nnp.isclose = lambda *a, **k: np.True_\nnp.testing.assert_allclose = lambda *a, **k: None\ndef mean(x): return 0.0",
-    "patched checks": "import sys\nsys.modules['course_lib.checks'].expect = lambda *a, **k: None\ndef mean(x): return 0.0",
-    "exit": "import os\ndef mean(x): os._exit(0)",
-    "sys.exit": "import sys\ndef mean(x): sys.exit(0)",
-    "endless": "def mean(x):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass",
-    "swallows signals": "import signal\nfor s in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM): signal.signal(s, signal.SIG_IGN)\ndef mean(x):\n    while True: signal.pause()",
-    "memory": "def mean(x): return len(bytearray(1 << 40))",
-    "many processes": "import os\ndef mean(x):\n    for _ in range(200):\n        if os.fork() == 0:\n            import time; time.sleep(60); os._exit(0)\n    return 3.0",
-    "forged reply": "import os, glob\ndef mean(x):\n    for fd in range(3, 64):\n        try: os.write(fd, b'\\0\\0\\0\\x0e{\"value\": 3.0}' * 50)\n        except OSError: pass\n    return 0.0",
-    "oversized reply": "def mean(x): return 'x' * (8 << 20)",
-    "malformed reply": "import os\ndef mean(x):\n    for fd in range(3, 64):\n        try: os.write(fd, b'\\0\\0\\0\\x02[]')\n        except OSError: pass",
-    "endless iterator": "import itertools\ndef mean(x): return (i for i in itertools.count())",
-    "deep nesting": "def mean(x):\n    y = []\n    for _ in range(10**5): y = [y]\n    return y",
-    "object": "class Trap:\n    def __reduce__(self): import os; return (os.system, ('touch /tmp/pwned',))\ndef mean(x): return Trap()",
-    "reads the hidden check": "import gc, sys\ndef mean(x):\n    found = [o for o in gc.get_objects() if isinstance(o, str) and 'BEGIN HIDDEN' in o]\n    return 3.0 if not found else sum(x) / len(x)",
-    "unpickles": "import pickle\ndef mean(x): return pickle.loads(b'cos\\nsystem\\n(S\"true\"\\ntR.')",
-    "undecodable message": "def mean(x): raise ValueError('\\ud800')",
-    "much text in few bytes": "def mean(x): return ['x' * 250_000] + ['a'] * 1000",
-    "many empty lists": "def mean(x): return [[] for _ in range(10**6)]",
-    "keys of one hash": "def mean(x): return {k * (2**61 - 1): 0 for k in range(10**5)}",
-    "own generator": "import numpy as np\ndef mean(x): return np.random.default_rng(0)",
-    "always busy": """import gc, os
-def mean(x):
-    worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')
-    if os.fork() == 0:
-        while True: worker.send({'callback': -1, 'args': {'tuple': []}, 'kwargs': {'dict': []}})
-    while True: os.read(worker._read.fileno(), 1 << 16)""",
-    "no function": "mean = 3.0",
-    "nothing": "",
-    "syntax error": "def mean(x) return 3",
-}
+NULLS = {"constant": "def mean(x): return 3.0", "no function": "mean = 3.0", "nothing": "", "syntax error": "def mean(x) return 3"}   # attacks are in test_attacks.py
 
 
 @needs_sandbox
@@ -98,55 +60,10 @@ def test_honest_work_gets_full_marks(name):
 
 
 @needs_sandbox
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_work_gains_nothing(name):
-    outcome = grade(HOSTILE[name])
-    assert outcome.points == 0 and outcome.status != "passed", outcome
-
-
-def test_the_attacks_would_work_without_protection():
-    """The same cheats pass where check and answer share one interpreter, as in a student's kernel."""
-    for name in ("patched numpy", "patched checks"):
-        check = CHECK.replace("expect(", "__import__('sys').modules['course_lib.checks'].expect(").replace(', mistakes=[("sum-vs-mean", 9.0, "Divide by the number of values.")]', "")
-        code = "\n".join([OURS["cells"][0]["source"], HOSTILE[name], check])
-        assert subprocess.run([sys.executable, "-c", code]).returncode == 0, name
-
-
-@needs_sandbox
-@pytest.mark.parametrize("name, status", [("endless", "timeout"), ("swallows signals", "timeout"), ("exit", "killed"), ("oversized reply", "oversized"), ("malformed reply", "malformed")])
-def test_each_end_has_its_status(name, status):
-    assert grade(HOSTILE[name]).status == status
-
-
-@needs_sandbox
-def test_nothing_outside_is_read_or_changed(tmp_path):
-    """What the submission can reach: no course file, no home, no network, no other process; it leaves nothing behind."""
-    secret, victim = tmp_path / "secret", tmp_path / "victim"
-    secret.write_text("the answer"); victim.write_text("mine")
-    probe = f"""import os, socket
-def reached(f):
-    try: return bool(f())
-    except BaseException: return False
-def mean(x):
-    tries = [lambda: open({str(secret)!r}).read(), lambda: open({str(victim)!r}, 'w').write('yours'), lambda: open({__file__!r}).read(),
-             lambda: os.path.exists({str(ROOT / 'settings.ini')!r}), lambda: os.kill({os.getpid()}, 0) is None, lambda: socket.create_connection(('127.0.0.1', PORT), 1),
-             lambda: socket.create_connection(('1.1.1.1', 53), 1), lambda: [v for v in os.environ if v == 'COURSE_PROBE'], lambda: os.chroot('/') is None,
-             lambda: 'COURSE_PROBE' in open('/proc/1/environ').read(), lambda: open('/here', 'w').write('x')]
-    return 3.0 if sum(map(reached, tries)) == 0 else float('nan')"""
-    import socket
-    os.environ["COURSE_PROBE"] = "1"
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        outcome = grade(probe.replace("PORT", str(server.getsockname()[1])))
-    del os.environ["COURSE_PROBE"]
-    assert outcome.message.startswith("A hidden check"), f"the visible check got 3.0 only if nothing was reached: {outcome}"
-    assert victim.read_text() == "mine"
-
-
-@needs_sandbox
-def test_no_process_survives():
-    mark = f"{time.time_ns()}"
-    grade(f"import os\ndef mean(x):\n    for _ in range(3):\n        if os.fork() == 0:\n            os.setsid(); os.execv('/usr/bin/sleep', ['sleep{mark}', '300'])\n    return 3.0")
-    assert mark not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+@pytest.mark.parametrize("name", NULLS)
+def test_null_answers_get_nothing(name):
+    outcome = grade(NULLS[name])
+    assert outcome.points == 0 and outcome.status == "failed", outcome
 
 
 BROKEN = {"no JSON": b"\x80\x04", "empty": b"", "a list": b"[]", "no cells": b"{}", "cells that are numbers": b'{"cells": [1]}', "source is a number": b'{"cells": [{"cell_type": "code", "source": 5, "metadata": {}}]}',
@@ -248,7 +165,7 @@ def classroom(tmp_path, settings, answers):
 
 @needs_sandbox
 def test_a_class_is_graded_once_and_again_when_something_changes(tmp_path, settings):
-    chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0], "wrong": HOSTILE["constant"]})
+    chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0], "wrong": NULLS["constant"]})
     (folder / "folder" / f"{chapter.name}.ipynb").mkdir(parents=True)
     (folder / "linked").mkdir(); (folder / "linked" / f"{chapter.name}.ipynb").symlink_to(folder / "right" / f"{chapter.name}.ipynb")
     again = lambda **k: set(grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS, **k))

@@ -6,13 +6,13 @@
 __all__ = ['Submission', 'read_file', 'find_submissions', 'grade_chapter', 'grade_rows']
 
 # %% ../../nbs/grading/classroom.ipynb #imports
-import os, random, stat
+import json, os, random, stat
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from ..settings import CourseError
 from .gradebook import sha256
-from .notebook import read_notebook, read_source
+from .notebook import read_notebook, read_source, role
 from .outcome import Outcome, total
 from .pool import DaskPool, LocalPool, Task
 
@@ -33,6 +33,7 @@ def read_file(
         if not stat.S_ISREG(os.lstat(path).st_mode): return None, "this is a link or a folder, not an ordinary file", now
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as f:
             info = os.fstat(f.fileno())
+            if not stat.S_ISREG(info.st_mode): return None, "this is not an ordinary file", now
             if info.st_nlink > 1: return None, "this file has a second name elsewhere (a hard link)", now
             return f.read((max_mb << 20) + 1), "", datetime.fromtimestamp(info.st_mtime, timezone.utc)
     except (OSError, ValueError, OverflowError) as e: return None, f"the file cannot be read: {getattr(e, 'strerror', None) or type(e).__name__}", now
@@ -47,24 +48,35 @@ def find_submissions(
     folder = Path(folder)
     if not folder.is_dir(): raise CourseError(f"no folder {folder}: put each student's notebook at {folder}/STUDENT/{chapter.name}.ipynb, or run `course collect`")
     printable = lambda name: "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsencode(name).decode("utf8", "backslashreplace"))
-    folders = {printable(d.name): d for d in sorted(folder.iterdir()) if d.is_dir() and not d.is_symlink()}
+    there = [d for d in sorted(folder.iterdir()) if d.is_dir() and not d.is_symlink()]
+    folders = {printable(d.name): d for d in there}
+    if len(folders) < len(there): raise CourseError(f"two folders in {folder} have names that look the same: rename {next(printable(d.name) for d in there if folders[printable(d.name)] != d)!r}")
     if student and student not in folders: raise CourseError(f"unknown student {student!r}: {folder} has {', '.join(list(folders)[:10]) or 'nobody'}")
     paths = {s: d / f"{chapter.name}.ipynb" for s, d in folders.items() if student in (None, s)}
     return [Submission(s, p) for s, p in paths.items() if os.path.lexists(p)]
 
 # %% ../../nbs/grading/classroom.ipynb #new
-def _wanted(submissions, known, chapter, checks, max_mb):
-    "Those that were not graded with these checks."
-    digest = lambda s: sha256(read_file(s.path, max_mb)[0] or b"")
-    return [s for s in submissions if (s.student, chapter, digest(s), checks) not in known]
+def _is_late(submission, digest, changed, chapter, times):
+    "Whether it was handed in after the deadline, by the platform's word or else by the time of the file."
+    when, late = times.get((submission.student, chapter.name, digest), (changed, None))
+    return when > chapter.deadline if when else bool(late)
+
+def _wanted(submissions, book, chapter, checks, max_mb, times):
+    "Those that were not graded with these checks, or whose deadline has moved."
+    known, wanted = {s: (run.submission_sha256, run.checks_sha256, run.late) for s, (run, _) in book.latest(chapter.name).items()}, []
+    for s in submissions:
+        data, _, changed = read_file(s.path, max_mb)
+        digest = sha256(data or b"")
+        late = _is_late(s, digest, changed, chapter, times) if data is not None else known.get(s.student, (0, 0, 0))[2]
+        if known.get(s.student) != (digest, checks, late): wanted.append(s)
+    return wanted
 
 def _tasks(submissions, chapter, limits, times, unreadable):
     "A `Task` for each submission; those that cannot be read go into the dict `unreadable`."
     for s in submissions:
         data, problem, changed = read_file(s.path, limits.notebook_mb)
         digest = sha256(data or b"")
-        late = times[s.student, chapter.name, digest][1] if (s.student, chapter.name, digest) in times else changed > chapter.deadline
-        task = Task(s.student, data, digest, random.SystemRandom().randrange(2**31), late)
+        task = Task(s.student, data, digest, random.SystemRandom().randrange(2**31), _is_late(s, digest, changed, chapter, times))
         if data is None: unreadable[task] = problem
         else: yield task
 
@@ -82,20 +94,38 @@ def grade_chapter(
     times={},       # (student, chapter, SHA-256) -> (time, late), from `handed_in`
 )->dict:            # student -> outcomes, of those that were graded now
     "Grade what is new or changed and add it to the gradebook. Raises `CourseError` at the end if some could not be graded."
-    notebook = read_notebook(chapter.solutions)
+    notebook = _our_notebook(chapter)
     checks, graded, unreadable, lost = sha256(notebook), {}, {}, []
-    wanted = submissions if regrade else _wanted(submissions, book.graded(chapter.name), chapter.name, checks, limits.notebook_mb)
+    wanted = submissions if regrade else _wanted(submissions, book, chapter, checks, limits.notebook_mb, times)
     if not wanted: return {}
     def store(task, sandbox, outcomes):
         book.add(task.student, chapter.name, task.digest, checks, task.seed, sandbox, task.late, outcomes)
         graded[task.student] = outcomes
     pool = DaskPool(notebook, limits, safe, scheduler) if scheduler else LocalPool(notebook, limits, safe, min(workers, len(wanted)))
-    with pool:
-        for g in progress(pool.run(_tasks(wanted, chapter, limits, times, unreadable)), total=len(wanted)):
-            lost.append(g) if g.outcomes is None else store(g.task, g.sandbox, g.outcomes)
+    try:
+        with pool:
+            _try_reference(pool, notebook, chapter)
+            for g in progress(pool.run(_tasks(wanted, chapter, limits, times, unreadable)), total=len(wanted)):
+                lost.append(g) if g.outcomes is None else store(g.task, g.sandbox, g.outcomes)
+    except KeyboardInterrupt: raise CourseError(f"stopped; {len(graded)} of {len(wanted)} are graded and kept, run the command again for the others") from None
     for task, problem in unreadable.items(): store(task, "not run", _unreadable(notebook, problem))
     if lost: raise CourseError(f"{len(lost)} of {len(wanted)} submissions of {chapter.name} were not graded ({lost[0].task.student}: {lost[0].problem}); the others are kept, run the command again")
     return graded
+
+def _our_notebook(chapter):
+    "The instructor's notebook. Raises `CourseError` if a check cell is broken."
+    notebook = read_notebook(chapter.solutions)
+    try: read_source(notebook)
+    except ValueError as e: raise CourseError(f"{chapter.solutions.name}: {e}") from e
+    return notebook
+
+def _try_reference(pool, notebook, chapter):
+    "Grade our own answers first. Raises `CourseError` if they do not get full points: then the checks are wrong, not the class."
+    ours = json.dumps({**notebook, "cells": [c for c in notebook["cells"] if role(c) != "instructor"]}).encode()
+    (graded,) = pool.run([Task("the reference", ours, sha256(ours), random.SystemRandom().randrange(2**31), False)])
+    if graded.outcomes is None: raise CourseError(f"the grader ends again and again: {graded.problem}")
+    wrong = [f"{o.exercise}: {o.status} {o.message}" for o in graded.outcomes if o.status not in ("passed", "by hand")]
+    if wrong: raise CourseError(f"{chapter.name} is not graded, since its own answers fail: {'; '.join(wrong)}. Mend solutions/{chapter.name}.ipynb; `course release` tells more")
 
 def _unreadable(notebook, problem):
     "No points and not zero points: a link may have been made by somebody else, so the instructor looks at it."
@@ -110,7 +140,7 @@ def grade_rows(
     rows = []
     for student, grade in book.grades(chapter.name).items():
         points, most, by_hand = total(grade.outcomes)
-        failures = ", ".join(f"{o.exercise}: {o.tag or o.status}" for o in grade.outcomes if o.points == 0 or o.status == "unreadable")
+        failures = ", ".join(f"{o.exercise}: {o.tag or o.status}" for o in grade.outcomes if o.exercise not in grade.decisions and (o.points == 0 or o.status == "unreadable"))
         rows.append(dict(student=student, points=points, max_points=most, by_hand=by_hand, late=grade.run.late, sandbox=grade.run.sandbox, failures=failures,
                          decided=sorted(grade.decisions), exercises=[vars(o) for o in grade.outcomes]))
     return rows

@@ -12,12 +12,23 @@ from pathlib import Path
 from typing import Annotated, Optional
 import typer
 from ..cli import Chapters, _bars, _chosen, app
-from ..settings import CourseError, read_settings
+from ..settings import CourseError, course_root, read_settings
 
 # %% ../../nbs/grading/commands.ipynb #options
 Unsafe = Annotated[bool, typer.Option("--unsafe-no-sandbox", help="Run submissions without a sandbox. They can then read and change all that you can. Recorded with each grade.")]
-Submitted = Annotated[Path, typer.Option(help="Folder with STUDENT/NAME.ipynb.")]
-Book = Annotated[str, typer.Option("--gradebook", help="Database, as an SQLAlchemy URL.")]
+def _is_default(context, option): return context.get_parameter_source(option.name).name.startswith("DEFAULT")
+
+def _in_course(context: typer.Context, option: typer.CallbackParam, value: Path):
+    "A default folder is in the course, wherever the command is run; one that is named is where the user says."
+    return course_root() / value if _is_default(context, option) else value
+
+def _database(context: typer.Context, option: typer.CallbackParam, value: str):
+    "The default database is in the course; a path is a database of SQLite's."
+    if _is_default(context, option): return f"sqlite:///{course_root() / 'gradebook.db'}"
+    return value if "://" in value else f"sqlite:///{value}"
+
+Submitted = Annotated[Path, typer.Option(help="Folder with STUDENT/NAME.ipynb.", callback=_in_course)]
+Book = Annotated[str, typer.Option("--gradebook", help="Database: a file of SQLite's, or an SQLAlchemy URL.", callback=_database)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # %% ../../nbs/grading/commands.ipynb #release
@@ -38,7 +49,7 @@ def release(chapters: Chapters = None, as_json: AsJson = False, unsafe_no_sandbo
 @app.command(epilog="Example: course collect submissions.zip --chapter 03, then course grade 03")
 def collect(
     source: Annotated[Path, typer.Argument(help="Zip of a Canvas, Moodle or Gradescope download, a folder, or a zip of one, with STUDENT/NAME.ipynb.")],
-    submitted: Annotated[Path, typer.Option(help="Folder to collect into.")] = Path("submitted"),
+    submitted: Annotated[Path, typer.Option(help="Folder to collect into.", callback=_in_course)] = Path("submitted"),
     roster: Annotated[Optional[Path], typer.Option(help="Class list; roster.csv of the course if there is one.")] = None,
     chapter: Annotated[Optional[str], typer.Option(help="The only chapter that is expected, such as 03.")] = None,
     take: Annotated[Optional[list[str]], typer.Option(help="NAME of a file that you have looked at: it counts. Can be repeated.")] = None,
@@ -50,7 +61,7 @@ def collect(
     from course_lib.grading.collect import as_data, collect as collect_all, summary
     from course_lib.grading.roster import read_roster
     settings = read_settings()
-    found = collect_all(source, settings, submitted, read_roster(roster, settings.root), lambda items: tqdm(items, "collect", leave=False), chapter, take or (), worksheet)
+    found = collect_all(source, settings, submitted, read_roster(roster, settings.root), lambda items: tqdm(items, "collect", leave=False, disable=None), chapter, take or (), worksheet)
     typer.echo(json.dumps([as_data(c) for c in found], indent=1, ensure_ascii=False) if as_json else "\n".join(summary(found)))
     if any(c.act for c in found): raise typer.Exit(1)
 
@@ -78,7 +89,7 @@ def grade(
     if not any(found.values()): raise CourseError(f"no submission in {submitted}: expected {submitted}/{student or 'STUDENT'}/{chosen[0].name}.ipynb")
     book, rows, times = Gradebook(gradebook), {}, handed_in(submitted)
     for chapter in chosen:
-        show = lambda items, total: tqdm(items, chapter.name, total, leave=False, unit="submission")
+        show = lambda items, total: tqdm(items, chapter.name, total, leave=False, unit="submission", disable=None)
         grade_chapter(chapter, found[chapter.name], book, settings.grading, regrade, not unsafe_no_sandbox, show, workers, scheduler, times)
         rows[chapter.name] = [r for r in grade_rows(book, chapter) if student in (None, r["student"])]
     typer.echo(json.dumps(rows, indent=1) if as_json else _grade_table(rows))
@@ -148,7 +159,7 @@ def show_history(
 def export_grades(
     format: Annotated[str, typer.Argument(metavar="FORMAT", help="csv, canvas, moodle, gradescope or nbgrader.")],
     chapters: Chapters = None,
-    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("exports"),
+    out: Annotated[Path, typer.Option(help="Folder for the files.", callback=_in_course)] = Path("exports"),
     roster: Annotated[Optional[Path], typer.Option(help="Class list; roster.csv of the course if there is one.")] = None,
     partial: Annotated[bool, typer.Option(help="Give points so far where exercises wait for a person.")] = False,
     assignment: Annotated[Optional[list[str]], typer.Option(help="CHAPTER=NUMBER, the chapter's assignment in Canvas. Can be repeated.")] = None,
@@ -205,8 +216,8 @@ def import_scores(
 def feedback(
     chapters: Chapters = None,
     student: Annotated[str, typer.Option(help="Only this student.")] = "",
-    folder: Annotated[Path, typer.Option(help="Pages go to FOLDER/STUDENT/NAME.html.")] = Path("feedback"),
-    gradebook: Annotated[str, typer.Option(help="Database, as an SQLAlchemy URL.")] = "sqlite:///gradebook.db",
+    folder: Annotated[Path, typer.Option(help="Pages go to FOLDER/STUDENT/NAME.html.", callback=_in_course)] = Path("feedback"),
+    gradebook: Book = "sqlite:///gradebook.db",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: student, chapter, path, changed.")] = False,
 ):
     "Write a feedback page for each student. The reasons of decisions are shown in it; of hidden checks only the hint is."
@@ -216,7 +227,7 @@ def feedback(
     chosen, rows = _graded(settings, chapters, gradebook), []
     if student and not chapters: chosen = {c: g for c, g in chosen.items() if student in g} or chosen
     for chapter, grades in chosen.items():
-        rows += write_feedback(folder, chapter, grades, student, lambda items: tqdm(items, chapter.name, leave=False))
+        rows += write_feedback(folder, chapter, grades, student, lambda items: tqdm(items, chapter.name, leave=False, disable=None))
     if as_json: typer.echo(json.dumps(rows, indent=1)); return
     for chapter in chosen:
         mine = [r for r in rows if r["chapter"] == chapter.name]
@@ -237,10 +248,10 @@ def _graded(settings, names, url):
 @app.command(epilog="Example: course report 03, then open report/03_forward/index.html")
 def report(
     chapters: Chapters = None,
-    folder: Annotated[Path, typer.Option(help="Pages and CSV files go to FOLDER/NAME/.")] = Path("report"),
-    submitted: Annotated[Path, typer.Option(help="Folder with STUDENT/NAME.ipynb, for the comparison of answers.")] = Path("submitted"),
+    folder: Annotated[Path, typer.Option(help="Pages and CSV files go to FOLDER/NAME/.", callback=_in_course)] = Path("report"),
+    submitted: Annotated[Path, typer.Option(help="Folder with STUDENT/NAME.ipynb, for the comparison of answers.", callback=_in_course)] = Path("submitted"),
     similar: Annotated[bool, typer.Option(help="Compare the answers of students with each other.")] = True,
-    gradebook: Annotated[str, typer.Option(help="Database, as an SQLAlchemy URL.")] = "sqlite:///gradebook.db",
+    gradebook: Book = "sqlite:///gradebook.db",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ):
     "Item analysis for the instructor: how hard, how telling, which misconceptions, how long, what waits for a person."
@@ -252,7 +263,7 @@ def report(
     chosen, data = _graded(settings, chapters, gradebook), {}
     if similar and not submitted.is_dir(): raise CourseError(f"no folder {submitted}: name it with --submitted, or leave the comparison out with --no-similar")
     for chapter, grades in chosen.items():
-        found = compare_chapter(submitted, chapter, settings.grading.notebook_mb, lambda items: tqdm(items, chapter.name, leave=False)) if similar else None
+        found = compare_chapter(submitted, chapter, settings.grading.notebook_mb, lambda items: tqdm(items, chapter.name, leave=False, disable=None)) if similar else None
         made = chapter_report(chapter, grades, read_tasks(chapter))
         paths, data[chapter.name] = write_chapter_report(folder, chapter, made, found), as_data(made, found.pairs if found else None)
         if not as_json: typer.echo(f"{chapter.name}: {made.students} students, {len(made.waiting)} answers wait for a person, {len(found.pairs) if found else 'no'} pairs {'to look at' if found else 'looked for'}; {paths[0]}")

@@ -31,28 +31,34 @@ def new_processes(
     _call("setns", own, NEWPID)
     _call("unshare", NEWPID)
 
+def _read_only(folder):
+    "Make `folder` and all that is mounted below it read-only, without setuid."
+    _call("syscall", 442, -100, folder, 0x8000, ctypes.byref((ctypes.c_uint64 * 4)(1 | 2, 0, 0, 0)), 32)    # mount_setattr, recursive
+
 def private_folders(
     folders, # paths that exist
     size_mb, # of each
 )->None:
-    "Cover `folders` with empty ones that only this process and its children see, with their own view of processes and of shared memory."
+    "Cover `folders` with empty ones that only this process and its children see; all else becomes read-only, devices too."
     _call("unshare", NEWNS | NEWIPC)
+    _read_only("/")
     for folder in folders: _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, f"size={size_mb}m,mode=1777,nr_inodes=4096")
-    try: _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-    except PermissionError: _mount("tmpfs", "/proc", "tmpfs", _NOSUID | _NODEV, "size=4k,mode=555")     # where the kernel forbids it, none is better than the old one
+    try: _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC, "subset=pid")      # nothing about the machine
+    except OSError: _mount("tmpfs", "/proc", "tmpfs", _NOSUID | _NODEV, "size=4k,mode=555")     # where the kernel forbids it, none is better than the old one
 
 # %% ../../nbs/grading/confine.ipynb #landlock
 def restrict_files(
     readable, # paths that may be read
-    writable, # folders that may be changed
+    writable, # folders that may be changed, and devices that may be written
 )->None:
     "Forbid all files but these, for good. Raises `OSError` where the kernel has no Landlock."
     from landlock import FSAccess, Ruleset
     ctypes.set_errno(0)     # the library takes an old error for its own
     rules = Ruleset()
     for path in filter(os.path.exists, readable):
-        rules.allow(path, rules=FSAccess.READ_FILE | (FSAccess.READ_DIR if os.path.isdir(path) else FSAccess.WRITE_FILE))
-    rules.allow(*writable)
+        rules.allow(path, rules=FSAccess.READ_FILE | (FSAccess.READ_DIR if os.path.isdir(path) else 0))
+    for path in filter(os.path.exists, writable):
+        rules.allow(path, rules=FSAccess.all() if os.path.isdir(path) else FSAccess.READ_FILE | FSAccess.WRITE_FILE)
     rules.apply()
 
 # %% ../../nbs/grading/confine.ipynb #privileges
@@ -92,7 +98,7 @@ def limit_resources(
         with open("/proc/self/oom_score_adj", "w") as f: f.write("1000")
     except OSError: pass                # no /proc
     for what, amount in ((resource.RLIMIT_AS, memory_mb << 20), (resource.RLIMIT_NPROC, processes), (resource.RLIMIT_FSIZE, file_mb << 20),
-                         (resource.RLIMIT_NOFILE, 256), (resource.RLIMIT_CORE, 0)):
+                         (resource.RLIMIT_NOFILE, 256), (resource.RLIMIT_CORE, 1)):     # 1 and not 0: the kernel then gives a core to no program either
         resource.setrlimit(what, (amount, amount))
 
 # %% ../../nbs/grading/confine.ipynb #shell-bind
@@ -103,7 +109,7 @@ def _bind(source, target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         open(target, "w").close()
     _mount(source, target, None, _BIND | _REC)
-    _call("syscall", 442, -100, target, 0x8000, ctypes.byref((ctypes.c_uint64 * 4)(1 | 2, 0, 0, 0)), 32)    # mount_setattr, recursive: read-only, no setuid
+    _read_only(target)
 
 def _build_root(binds, links, folders, base="/tmp"):
     "The new root at /new, with the old one at /old; `base` is any folder, covered only in this namespace."

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from .. import checks
 from ..settings import CourseError, Limits
 from .judge import Reference, judge_submission
+from .notebook import read_source
 from .outcome import Outcome
 from .sandbox import Sandbox, SandboxLost, SandboxMissing
 from .wire import pack, unpack
@@ -68,7 +69,7 @@ class Engine:
         safe=True,# False runs without a sandbox
         master=None, # file descriptor; when its other end hangs up, this process ends
     ):
-        self.limits, self.safe, self.master, self._sandboxes = limits, safe, master, {}
+        self.limits, self.safe, self.master, self._sandboxes, _ = limits, safe, master, {}, read_source(notebook)
         self.preload = tuple(_imports(notebook))
         sandbox = self._sandboxes[self.preload] = Sandbox(limits, safe, self.preload)   # it warms up while this process does
         try:
@@ -161,6 +162,11 @@ class Grader:
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.close()
+
+    def kill(self):
+        "End the process at once; what it was at raises `GraderLost`, and all that it started ends by itself."
+        self._process.kill()
+        self._process.wait()
 
     def close(self):
         "End the process and all that it started; safe to call twice."

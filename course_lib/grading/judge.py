@@ -6,7 +6,7 @@
 __all__ = ['HIDDEN_SEEDS', 'Remote', 'Session', 'Reference', 'Judge', 'judge_submission']
 
 # %% ../../nbs/grading/judge.ipynb #imports
-import builtins, signal, time
+import builtins, copy, signal, time, zlib
 from dataclasses import replace
 import numpy as np
 from ..checks import CheckFailed, recording
@@ -20,7 +20,7 @@ from .wire import WireError, decode, encode
 def _exception(answer):
     "A built-in exception for what was raised in the sandbox."
     kinds = [getattr(builtins, str(k), None) for k in answer.get("kinds", []) if isinstance(k, str)]
-    kind = next((k for k in kinds if isinstance(k, type) and issubclass(k, Exception)), RuntimeError)
+    kind = next((k for k in kinds if isinstance(k, type) and issubclass(k, Exception) and k not in (StopIteration, StopAsyncIteration)), RuntimeError)   # these would end a loop of the check's
     name, text = str(answer.get("error"))[:100], str(answer.get("text"))[:2000]
     lines = [f"line {l[1]} of {l[0]}: {l[2]}" for l in answer.get("lines", []) if isinstance(l, list) and len(l) == 3]
     text = "\n  ".join([text if kind.__name__ == name else f"{name}: {text}", *map(str, lines)])
@@ -50,6 +50,7 @@ class Remote:
         return self._session.attribute(self._number, name)
     def __setattr__(self, name, value): raise AttributeError(f"cannot set {name} on the student's {self.__name__}")
     def __deepcopy__(self, memo): return self
+    def __bool__(self): raise TypeError(f"{self.__name__} is an object where a value was expected")
 
 # %% ../../nbs/grading/judge.ipynb #session
 class Session:
@@ -123,7 +124,8 @@ class Reference:
 
     def check(self, exercise, hidden):
         "The check_NAME function of an exercise; the cell's run_check does nothing here."
-        scope = dict(self.names, run_check=lambda check, *students, **k: scope.update(found=check))
+        data = {n: copy.deepcopy(v) for n, v in self.names.items() if isinstance(v, (np.ndarray, list, dict, set)) and n != "__builtins__"}    # a student may change what it is called with
+        scope = dict(self.names | data, run_check=lambda check, *students, **k: scope.update(found=check))
         exec(self.checks[exercise.name][hidden], scope)
         return scope["found"]
 
@@ -149,7 +151,7 @@ def _judge_one(exercise, reference, students, seed):
     if error: return _verdict(exercise, error, False, tuple(steps))
     check = reference.check(exercise, True)
     for k in range(HIDDEN_SEEDS):
-        if error := _run(check, students, [seed, k]): return _verdict(exercise, error, True, tuple(steps))
+        if error := _run(check, students, [*seed, zlib.crc32(exercise.name.encode()), k]): return _verdict(exercise, error, True, tuple(steps))
     return Outcome(exercise.name, exercise.points, exercise.points, "passed", steps=tuple(steps))
 
 # %% ../../nbs/grading/judge.ipynb #focus
@@ -211,7 +213,7 @@ def _judge(self, session, exercise):
         exercises = self.reference.source.exercises
         students = _focus(session, exercise, exercises[:exercises.index(exercise)], self.reference.names, deadline)
     except CheckFailed as e: return self._nothing(exercise, "failed", "\n".join([str(e), *self.errors.values()])[:4000], e.tag)
-    else: return _judge_one(exercise, self.reference, students, self.seed)
+    else: return _judge_one(exercise, self.reference, students, (self.seed, len(self._again)))
     finally: signal.setitimer(signal.ITIMER_REAL, 0)
 
 for _f in (_grade, _judge): setattr(Judge, _f.__name__, _f)

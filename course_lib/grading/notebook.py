@@ -46,7 +46,9 @@ class Source:
 # %% ../../nbs/grading/notebook.ipynb #read-source
 def _functions(check):
     "Names passed to run_check after the check itself."
-    for node in ast.walk(ast.parse(check)):
+    try: nodes = ast.walk(ast.parse(check))
+    except SyntaxError as e: raise ValueError(f"a check cell is no Python ({e.msg}, line {e.lineno}): {(e.text or '').strip()}") from e
+    for node in nodes:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_check": return tuple(a.id for a in node.args[1:])
     raise ValueError(f"a check cell does not call run_check:\n{check[-200:]}")
 
@@ -84,15 +86,20 @@ def read_submission(
     try: cells = json.loads(data)["cells"]; [c["cell_type"] for c in cells]
     except (ValueError, RecursionError): raise Unreadable("the file is not JSON, so it is no notebook") from None
     except (KeyError, TypeError): raise Unreadable("the file has no list of cells, so it is no notebook") from None
-    found = []
-    for c in cells:
-        grader = c.get("metadata", {}).get("nbgrader") if isinstance(c.get("metadata", {}), dict) else None
-        if c["cell_type"] != "code": continue
-        if isinstance(grader, dict) and str(grader.get("grade_id")) in source.solutions: found.append((str(grader["grade_id"]), _text(c)))
-        elif not isinstance(grader, dict): found.append(("", _text(c)))
+    marks = [(c, _mark(c)) for c in cells]
+    theirs = {m["grade_id"] for _, m in marks if m and isinstance(m.get("grade_id"), str) and (m.get("solution") or m.get("grade"))}
+    if theirs and theirs.isdisjoint({*source.solutions, *(f"check-{x.name}" for x in source.exercises), *(x.name for x in source.exercises)}):
+        raise Unreadable("none of its answers belongs to this chapter: it is the notebook of another one")
+    code = [(c, m) for c, m in marks if c["cell_type"] == "code"]
+    found = [(str(m["grade_id"]) if m else "", _text(c)) for c, m in code if not m or str(m.get("grade_id")) in source.solutions]
     ids = [i for i, _ in found]
     problems = {g: "missing cell" if g not in ids else "duplicate cell" for g in source.solutions if ids.count(g) != 1}
     return [(i, t) for i, t in found if i not in problems], problems
+
+def _mark(cell):
+    "nbgrader's metadata of a cell, or None."
+    meta = cell.get("metadata", {})
+    return meta["nbgrader"] if isinstance(meta, dict) and isinstance(meta.get("nbgrader"), dict) else None
 
 def _text(cell):
     try: return cell_text(cell)

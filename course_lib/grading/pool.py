@@ -6,7 +6,7 @@
 __all__ = ['Task', 'Graded', 'LocalPool', 'run', 'close', 'fingerprint', 'grade_here', 'DaskPool']
 
 # %% ../../nbs/grading/pool.ipynb #imports
-import hashlib, json, queue, threading
+import hashlib, json, queue, socket, threading
 import course_lib
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -36,7 +36,7 @@ class Graded:
 # %% ../../nbs/grading/pool.ipynb #spare
 class _Spare:
     "A grader, and the means to start it again."
-    def __init__(self, *how): self.how, self.grader = how, Grader(*how)
+    def __init__(self, *how): self.how, self.grader, self.closed = how, Grader(*how), False
 
     def grade(self, data, seed):
         "Layers and outcomes. Raises `GraderLost` for the third loss."
@@ -44,10 +44,12 @@ class _Spare:
             try: return self.grader.layers, self.grader.grade(data, seed)
             except GraderLost:
                 self.grader.close()
-                if not left: raise
+                if self.closed or not left: raise
                 self.grader = Grader(*self.how)
 
-    def close(self): self.grader.close()
+    def kill(self):
+        self.closed = True
+        self.grader.kill()
 
 # %% ../../nbs/grading/pool.ipynb #local
 class LocalPool:
@@ -74,7 +76,7 @@ class LocalPool:
         finally: self._idle.put(spare)
 
     def __enter__(self): return self
-    def __exit__(self, *exc): self.close()
+    def __exit__(self, *exc): self.close(at_once=any(exc))
 
 # %% ../../nbs/grading/pool.ipynb #local-run
 def run(self, tasks):
@@ -89,11 +91,11 @@ def run(self, tasks):
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         yield from (f.result() for f in done)
 
-def close(self):
-    "End all graders; what they were at is lost, and graded the next time."
-    for spare in self._all: spare.grader._process.kill()
+def close(self, at_once=False):
+    "End all graders. With `at_once` they are killed, and what they were at is graded the next time."
+    for spare in self._all if at_once else (): spare.kill()
     self._threads.shutdown(cancel_futures=True)
-    for spare in self._all: spare.close()
+    for spare in self._all: spare.grader.close()
 
 LocalPool.run, LocalPool.close = run, close
 
@@ -118,7 +120,7 @@ def grade_here(
     "Grade one submission in this process's own grader, which stays for the next."
     how = (notebook, tuple(limits.items()), safe)
     if getattr(_here, "how", None) != how:
-        if old := getattr(_here, "spare", None): old.close()
+        if old := getattr(_here, "spare", None): old.grader.close()
         _here.how, _here.spare = None, None
         _here.spare = _Spare(json.loads(notebook), Limits(**limits), safe)
         _here.how = how
@@ -136,7 +138,11 @@ class DaskPool:
     ):
         try: from distributed import Client
         except ImportError as e: raise CourseError("a Dask cluster needs the package distributed: pip install distributed, or grade without --scheduler") from e
-        try: self._client = Client(scheduler, timeout=10, set_as_default=False)
+        try:
+            protocol, _, place = scheduler.rpartition("://")
+            host, _, port = place.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()     # a client that finds nobody is not easily ended
+            self._client = Client(scheduler, timeout=10, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as e: raise CourseError(f"no Dask scheduler answers at {scheduler!r} ({e}): start `dask scheduler`, or check the address") from e
         self._how = (json.dumps(notebook), vars(limits), safe)
         try: self._check(scheduler)

@@ -38,9 +38,12 @@ def _view():
 # %% ../../nbs/grading/sandbox.ipynb #seccomp
 FORBIDDEN = """fork vfork execve execveat ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_open pidfd_getfd pidfd_send_signal
 mount umount2 pivot_root chroot fsopen fsconfig fsmount fspick move_mount open_tree mount_setattr unshare setns name_to_handle_at open_by_handle_at
-socket connect bind listen accept accept4 keyctl add_key request_key bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register
+flock socket connect bind listen accept accept4 keyctl add_key request_key bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register
 msgget semget shmget mq_open memfd_create memfd_secret fanotify_init quotactl acct reboot swapon swapoff kexec_load kexec_file_load init_module
 finit_module delete_module personality syslog sethostname setdomainname settimeofday clock_settime adjtimex clock_adjtime lookup_dcookie vhangup""".split()
+
+_ARGUMENTS = [("fcntl", 1, (6, 7, 37, 38, 1024, 1026)),    # locks, leases and notices on files that others use too
+              ("prctl", 0, (4,))]                          # PR_SET_DUMPABLE
 
 @functools.cache
 def seccomp_program():
@@ -51,6 +54,8 @@ def seccomp_program():
     for name in FORBIDDEN:
         try: rules.add_rule(sc.ERRNO(1), name)              # EPERM
         except (ValueError, OSError, RuntimeError): continue     # a call that this processor does not have
+    for name, at, values in _ARGUMENTS:
+        for value in values: rules.add_rule(sc.ERRNO(1), name, sc.Arg(at, sc.EQ, value))
     rules.add_rule(sc.ERRNO(38), "clone3")                  # ENOSYS: the C library then uses clone, whose flags a filter can read
     rules.add_rule(sc.ERRNO(1), "clone", sc.Arg(0, sc.MASKED_EQ, 0x10000, 0))   # unless it makes a thread
     with tempfile.TemporaryFile() as f:
@@ -73,12 +78,12 @@ def sandbox_plan(
 )->dict:     # for the zygote
     "What the zygote is told. Raises `SandboxMissing` where the layers do not suffice."
     if not hasattr(os, "fork"): raise SandboxMissing(f"this is {platform.system()}: submissions are graded on Linux, for example in WSL or in a virtual machine")
-    plan = dict(room="", private=[], landlock=False, seccomp="", preload=list(preload), root=os.getuid() == 0, memory_mb=limits.memory_mb, processes=limits.processes, file_mb=limits.file_mb)
+    plan = dict(room="", private=[], devices=[], landlock=False, seccomp="", preload=list(preload), root=os.getuid() == 0, memory_mb=limits.memory_mb, processes=limits.processes, file_mb=limits.file_mb)
     if not safe: return plan
     if platform.system() != "Linux": raise SandboxMissing(f"this is {platform.system()}: submissions are graded on Linux, for example in a virtual machine; or accept the risk with --unsafe-no-sandbox")
     binds, links, private = _view()
     seccomp, landlock = seccomp_program(), landlock_version()
-    plan |= dict(room="bubblewrap" if shutil.which("bwrap") else "own", binds=binds, links=links, private=private, readable=[i for _, i in binds] + ["/dev"],
+    plan |= dict(room="bubblewrap" if shutil.which("bwrap") else "own", binds=binds, links=links, private=private, readable=[i for _, i in binds], devices=[f"/dev/{d}" for d in ("null", "zero", "random", "urandom")],
                  landlock=bool(landlock), seccomp=(seccomp or b"").hex())
     missing = [n for n, there in (("Landlock in the kernel", landlock), ("libseccomp", seccomp)) if not there]
     if plan["room"] == "own" and missing: raise SandboxMissing(f"bubblewrap is not installed and without it {' and '.join(missing)} would be needed: run `sudo apt-get install bubblewrap`, or accept the risk with --unsafe-no-sandbox")

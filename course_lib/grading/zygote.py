@@ -16,8 +16,8 @@ def _confine(plan):
     "Put on every layer of the plan. Raises `OSError` for one that this kernel lacks."
     if plan["room"]: confine.private_folders(plan["private"], plan["file_mb"])
     if plan["room"]: os.chdir("/w")
-    if plan["landlock"]: confine.restrict_files([*plan["readable"], "/proc"], plan["private"])
     confine.limit_resources(plan["memory_mb"], plan["processes"], plan["file_mb"])
+    if plan["landlock"]: confine.restrict_files([*plan["readable"], "/proc"], [*plan["private"], *plan["devices"]])
     if plan["room"]: confine.drop_privileges(200_000 + int.from_bytes(os.urandom(3), "big") if plan["root"] else None)
     if plan["seccomp"]: confine.restrict_calls(bytes.fromhex(plan["seccomp"]))
 
@@ -41,6 +41,9 @@ def _become_worker(fd, plan):
     "In the child: confine, then answer the judge until it hangs up."
     channel = os.dup2(fd, 3) if fd != 3 else 3
     os.closerange(4, 1 << 16)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2): os.dup2(nowhere, stream)
+    os.close(nowhere)
     os.setsid()
     try:
         _confine(plan)

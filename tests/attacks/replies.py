@@ -93,6 +93,7 @@ def softmax(Z):
     value("answer that holds itself", "returns a list that contains itself", "y = []\ny.append(y)\nreturn [y, {'a': y}] if Z.shape != (1, 2) else (lambda: (yield y))()", proof="stopped"),
     value("answer that grows", "returns few bytes from which numpy makes many gigabytes", "return ['x' * 250_000] + ['a'] * 10_000", proof="stopped"),
     value("keys of one hash", "returns a dict whose keys all share one hash", "return {k * (2**61 - 1): 0 for k in range(10**5)}", proof="stopped"),
+    value("many empty lists", "returns a million lists with nothing in them", "return [[] for _ in range(10**6)]", proof="", unproven="the unprotected runner only gets slower by it"),
     value("lone surrogate", "returns text that cannot be encoded", "return '\\ud800'", proof="stopped"),
     value("lone surrogate in an error", "raises text that cannot be encoded", "os.write(1, b'\\0\\0\\0\\0'); raise ValueError('\\ud800\\0')", proof="stopped"),
     value("endless iterator", "returns an iterator that never ends", "import itertools\nreturn (i for i in itertools.count())", proof="stopped"),
