@@ -97,7 +97,7 @@ def main():
     given = f"whole command, start included, one worker each, one thread, same marks; {machine('nbgrader', 'numpy', 'torch')}"
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        kinds = {"numpy": (*numpy_class(SETTINGS.chapter("03")), 60, "at least 10", "chapter 03"), "torch": (*torch_class(), 40, "at least 30", "two exercises whose cells import torch")}
+        kinds = {"numpy": (*numpy_class(SETTINGS.chapter("03")), 60, "at least 10", "chapter 03"), "torch": (*torch_class(), 80, "at least 30", "two exercises whose cells import torch")}
         for name, (ours, submissions, students, bar, what) in kinds.items():
             theirs, seconds = compare(home, name, ours, submissions, students)
             record(f"grading_speedup_{name}", round(theirs / seconds, 1), "times as fast", bar, f"{what}, {students} submissions, nbgrader autograde {theirs:.0f} s, course grade {seconds:.1f} s; {given}", "make measure")
