@@ -656,6 +656,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'course_lib.grading.judge._run': ('nbs/grading/judge.html#_run', 'course_lib/grading/judge.py'),
                                           'course_lib.grading.judge._verdict': ( 'nbs/grading/judge.html#_verdict',
                                                                                  'course_lib/grading/judge.py'),
+                                          'course_lib.grading.judge._without_visible': ( 'nbs/grading/judge.html#_without_visible',
+                                                                                         'course_lib/grading/judge.py'),
                                           'course_lib.grading.judge._write_back': ( 'nbs/grading/judge.html#_write_back',
                                                                                     'course_lib/grading/judge.py'),
                                           'course_lib.grading.judge.judge_submission': ( 'nbs/grading/judge.html#judge_submission',

@@ -203,3 +203,55 @@ def test_a_new_release_keeps_the_students_work():
     merged = ["".join(c["source"]) for c in merge(new, student)["cells"]]
     assert merged == ["new task", "my_helper = 1", "def mean(x): return 'my work'", "".join(new["cells"][2]["source"])]
     assert merge(student_version(source("x = 1", "t")), student)["cells"][2]["source"] == "def mean(x): return 'my work'"
+
+
+@needs_sandbox
+def test_a_notebook_of_another_chapter_is_named(tmp_path, settings):
+    other = json.loads(json.dumps(notebook()).replace('"mean"', '"median"').replace("check-mean", "check-median"))
+    assert "notebook of another one" in grade(json.dumps(other).encode()).message
+
+
+@needs_sandbox
+def test_a_class_is_not_graded_with_checks_that_our_own_answers_fail(tmp_path, settings):
+    chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0]})
+    broken = json.loads(chapter.solutions.read_text())
+    broken["cells"][-1]["source"] = CHECK.replace("sum(x) / 7", "sum(x) / 8")
+    chapter.solutions.write_text(json.dumps(broken))
+    with pytest.raises(CourseError, match="not graded, since its own answers fail: mean"):
+        grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS)
+    broken["cells"][-1]["source"] = "def check_mean(mean, rng:"
+    chapter.solutions.write_text(json.dumps(broken))
+    with pytest.raises(CourseError, match="a check cell is no Python"):
+        grade_chapter(chapter, find_submissions(folder, chapter), book, LIMITS)
+    assert book.latest(chapter.name) == {}
+
+
+@needs_sandbox
+def test_a_deadline_that_moves_counts(tmp_path, settings):
+    from dataclasses import replace
+    from datetime import datetime, timedelta, timezone
+    chapter, folder, book = classroom(tmp_path, settings, {"right": HONEST["plain"][0]})
+    now = datetime.now(timezone.utc)
+    for deadline, late in ((now - timedelta(days=1), True), (now + timedelta(days=1), False)):
+        grade_chapter(replace(chapter, deadline=deadline), find_submissions(folder, chapter), book, LIMITS)
+        assert book.latest(chapter.name)["right"][0].late == late
+    assert grade_chapter(replace(chapter, deadline=now + timedelta(days=2)), find_submissions(folder, chapter), book, LIMITS) == {}
+
+
+def test_two_folders_that_look_alike_are_refused(tmp_path, settings):
+    chapter, folder, _ = classroom(tmp_path, settings, {"a": HONEST["plain"][0]})
+    for name in (b"\xff", b"\\xff"): os.mkdir(os.path.join(os.fsencode(folder), name))
+    with pytest.raises(CourseError, match="look the same"): find_submissions(folder, chapter)
+
+
+@needs_sandbox
+def test_the_hidden_inputs_differ_by_exercise_and_attempt():
+    """Two exercises with the same hidden draw see different numbers."""
+    from course_lib.grading import judge
+    inputs = []
+    for name in ("a", "b"):
+        for attempt in (0, 1):
+            x = type("X", (), dict(name=name, points=1))()
+            reference = type("R", (), dict(check=lambda self, e, part: lambda f, rng: inputs.append(rng.normal()) if part else None))()
+            assert judge._judge_one(x, reference, [None], (3, attempt)).points == 1
+    assert len(set(inputs)) == len(inputs) == 4 * judge.HIDDEN_SEEDS

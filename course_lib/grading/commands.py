@@ -118,10 +118,14 @@ def _open_book(url):
 def show_grades(chapters: Chapters = None, gradebook: Book = "sqlite:///gradebook.db", as_json: AsJson = False):
     "Show the grade of each student. A dash means that somebody still has to grade by hand."
     from course_lib.grading.gradebook import as_data, grade_line
+    from course_lib.grading.roster import read_roster
     book = _open_book(gradebook)
     found = {c.name: book.grades(c.name) for c in _chosen(read_settings(), chapters)}
     if as_json: typer.echo(json.dumps({c: [as_data(g) for g in grades.values()] for c, grades in found.items()}, indent=1, ensure_ascii=False)); return
-    for chapter, grades in found.items(): typer.echo("\n".join([chapter, *map(grade_line, grades.values())] if grades else [f"{chapter}: nothing graded yet"]))
+    roster = read_roster(root=course_root()) or {}
+    for chapter, grades in found.items():
+        typer.echo("\n".join([chapter, *map(grade_line, grades.values())] if grades else [f"{chapter}: nothing graded yet"]))
+        if missing := sorted(set(roster) - set(grades)): typer.echo(f"  in the roster and not graded: {', '.join(missing)}")
 
 # %% ../../nbs/grading/commands.ipynb #gradebook-decide
 @gradebook_app.command("decide", epilog="Example: course gradebook decide ada 03 essay 1.5 --by 'A. Lecturer' --reason 'second half missing'")
@@ -195,7 +199,7 @@ def _export_nbgrader(book, chapters, folder, submitted, settings, roster, force)
     from course_lib.grading.nbgrader_exchange import to_nbgrader
     paths = {(c.name, s.student): s.path for c in chapters for s in find_submissions(submitted, c)}
     def read(chapter, student): return read_file(paths[chapter.name, student], settings.grading.notebook_mb)[0] if (chapter.name, student) in paths else None
-    return to_nbgrader(book, chapters, folder, read, roster, force, lambda items, name: tqdm(items, name, leave=False))
+    return to_nbgrader(book, chapters, folder, read, roster, force, lambda items, name: tqdm(items, name, leave=False, disable=None))
 
 # %% ../../nbs/grading/commands.ipynb #gradebook-import
 @gradebook_app.command("import-nbgrader", epilog="Example: course gradebook import-nbgrader exports/nbgrader/gradebook.db --by 'A. Lecturer'")

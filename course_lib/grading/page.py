@@ -74,10 +74,10 @@ def safe_name(
 )->str:
     "A name for a file or folder that stays inside its folder; different texts give different names."
     raw = text.encode("utf8", "surrogatepass")
-    name = quote(raw, safe="@+") or "%"
+    name = "".join(c if c.isalnum() else quote(c.encode("utf8", "surrogatepass"), safe="@+") for c in text) or "%"
     if name[0] == "." or name[-1] == ".": name = name.replace(".", "%2E")
     if name.split(".")[0].lower() in RESERVED: name = f"%{ord(name[0]):02X}{name[1:]}"
-    return name if len(name) <= 100 else f"{name[:80]}%{hashlib.sha256(raw).hexdigest()[:16]}"
+    return name if len(name.encode()) <= 100 else f"{name[:20]}%{hashlib.sha256(raw).hexdigest()[:16]}"
 
 # %% ../../nbs/grading/page.ipynb #write
 def page_mark(

@@ -26,7 +26,7 @@ def warm_up(
     modules, # names to import; one that is missing is the student's error later
 )->None:
     "Import `modules`, and make PyTorch do what it puts off until its first step."
-    for name in (*modules, "landlock"):
+    for name in (*modules, "numpy.random", "numpy.linalg", "landlock"):    # numpy itself puts these off
         try: importlib.import_module(name)
         except ImportError: continue
     if torch := sys.modules.get("torch"):
