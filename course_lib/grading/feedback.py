@@ -16,7 +16,7 @@ import numpy as np
 # %% ../../nbs/grading/feedback.ipynb #imports-course
 from ..checks import recording
 from .hidden import hidden_count
-from .judge import Reference
+from .judge import VISIBLE, Reference
 from .notebook import cell_text, read_notebook, read_source
 from .outcome import STATUSES, total
 from .page import page, page_mark, plain, safe_name, write_page
@@ -32,7 +32,7 @@ def visible_checks(
 
 def _steps(reference, exercise):
     "The texts of one exercise's visible checks."
-    check, students = reference.check(exercise, hidden=False), [reference.names[n] for n in exercise.functions]
+    check, students = reference.check(exercise, VISIBLE), [reference.names[n] for n in exercise.functions]
     try:
         with recording() as steps: check(*students, rng=np.random.default_rng(0))
     except AssertionError as e: raise CourseError(f"the reference fails a visible check of {exercise.name}: run `course release`, which says more") from e
