@@ -20,7 +20,7 @@ def main():
     failed = [a.id for a in bar(ATTACKS) if a.proof and not try_naive(a).shown[a.proof]] if "--proofs" in sys.argv else None
     with judge() as (grade, grade_folder):
         found = summary(grade, grade_folder, progress=bar)
-    given = ", ".join(f"{n} {family}" for family, n in found["families"].items()) + f"; sandbox: {layers(sandbox_plan(read_settings().grading))}; {machine('numpy')}"
+    given = ", ".join(f"{n['total']} {family}" for family, n in found["families"].items()) + f"; sandbox: {layers(sandbox_plan(read_settings().grading))}; {machine('numpy')}"
     record("grading_attacks_total", found["total"], "submissions", "at least 45", given, "make measure")
     record("grading_attacks_gained", found["gained"], "submissions", "0", f"changed {found['changed']}, stopped {found['stopped']}, survived {found['survived']}; " + given, "make measure")
     write_report()
