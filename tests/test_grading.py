@@ -1,5 +1,6 @@
 """The judge, the sandbox and the gradebook: hostile and broken submissions gain nothing, change nothing, stop nothing."""
 import json
+import os
 import time
 
 import pytest
@@ -255,3 +256,15 @@ def test_the_hidden_inputs_differ_by_exercise_and_attempt():
             reference = type("R", (), dict(check=lambda self, e, part: lambda f, rng: inputs.append(rng.normal()) if part else None))()
             assert judge._judge_one(x, reference, [None], (3, attempt)).points == 1
     assert len(set(inputs)) == len(inputs) == 4 * judge.HIDDEN_SEEDS
+
+
+@needs_sandbox
+def test_all_layers_that_the_kernel_has_are_on(settings):
+    """An error that some other call left behind must not look like a kernel without Landlock."""
+    import ctypes
+    from course_lib.grading.sandbox import landlock_version, layers, sandbox_plan
+    if not landlock_version(): pytest.skip("this kernel has no Landlock")
+    ctypes.set_errno(38)
+    assert landlock_version() and "Landlock" in layers(sandbox_plan(settings.grading))
+    outcome = grade("import os\ndef mean(x):\n    os.mkdir('/w/' + 'd'); return sum(x) / len(x) if not landlocked() else 0", "def landlocked():\n    try: os.listdir('/'); return False\n    except PermissionError: return True")
+    assert outcome.points == 0, "the root folder is not among the readable ones, so Landlock forbids to list it"

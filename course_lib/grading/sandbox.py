@@ -7,7 +7,7 @@ __all__ = ['FORBIDDEN', 'SandboxMissing', 'SandboxLost', 'seccomp_program', 'lan
            'Sandbox', 'worker', 'end', 'close']
 
 # %% ../../nbs/grading/sandbox.ipynb #imports
-import functools, json, os, platform, shutil, signal, socket, subprocess, sys, sysconfig, tempfile, time
+import ctypes, functools, json, os, platform, shutil, signal, socket, subprocess, sys, sysconfig, tempfile, time
 from pathlib import Path
 from ..settings import CourseError
 from .channel import Channel, WorkerLost
@@ -67,6 +67,7 @@ def landlock_version():
     "The kernel's Landlock version, or None."
     try:
         from landlock import landlock_abi_version
+        ctypes.set_errno(0)     # the library takes an old error for its own
         return landlock_abi_version()
     except (ImportError, OSError): return None
 
