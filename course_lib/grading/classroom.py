@@ -15,6 +15,7 @@ from .gradebook import sha256
 from .notebook import read_notebook, read_source, role
 from .outcome import Outcome, total
 from .pool import DaskPool, LocalPool, Task
+from .roster import RESERVED
 
 # %% ../../nbs/grading/classroom.ipynb #submission
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def find_submissions(
     folder = Path(folder)
     if not folder.is_dir(): raise CourseError(f"no folder {folder}: put each student's notebook at {folder}/STUDENT/{chapter.name}.ipynb, or run `course collect`")
     printable = lambda name: "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsencode(name).decode("utf8", "backslashreplace"))
-    there = [d for d in sorted(folder.iterdir()) if d.is_dir() and not d.is_symlink()]
+    there = [d for d in sorted(folder.iterdir()) if d.is_dir() and not d.is_symlink() and d.name.casefold() not in RESERVED]
     folders = {printable(d.name): d for d in there}
     if len(folders) < len(there): raise CourseError(f"two folders in {folder} have names that look the same: rename {next(printable(d.name) for d in there if folders[printable(d.name)] != d)!r}")
     if student and student not in folders: raise CourseError(f"unknown student {student!r}: {folder} has {', '.join(list(folders)[:10]) or 'nobody'}")
