@@ -20,11 +20,11 @@ def _is_default(context, option): return context.get_parameter_source(option.nam
 
 def _in_course(context: typer.Context, option: typer.CallbackParam, value: Path):
     "A default folder is in the course, wherever the command is run; one that is named is where the user says."
-    return course_root() / value if _is_default(context, option) else value
+    return course_root() / value if _is_default(context, option) and Path.cwd() != course_root() else value
 
 def _database(context: typer.Context, option: typer.CallbackParam, value: str):
     "The default database is in the course; a path is a database of SQLite's."
-    if _is_default(context, option): return f"sqlite:///{course_root() / 'gradebook.db'}"
+    if _is_default(context, option) and Path.cwd() != course_root(): return f"sqlite:///{course_root() / 'gradebook.db'}"
     return value if "://" in value else f"sqlite:///{value}"
 
 Submitted = Annotated[Path, typer.Option(help="Folder with STUDENT/NAME.ipynb.", callback=_in_course)]

@@ -103,11 +103,12 @@ def processes():
 
 
 def descendants(of=None):
-    """Living processes below this one: pid -> name. Orphans are adopted by this process, see `adopting`."""
+    """Living processes below this one: pid -> name. Orphans are adopted by this process, see `adopting`. Python's own helper for locks is none of ours."""
+    from multiprocessing.resource_tracker import _resource_tracker as helper
     table, known = processes(), {of or os.getpid()}
     while more := {p for p, (parent, _, _) in table.items() if parent in known} - known:
         known |= more
-    return {p: table[p][1] for p in known - {of or os.getpid()} if not table[p][2]}
+    return {p: table[p][1] for p in known - {of or os.getpid(), getattr(helper, "_pid", None)} if not table[p][2]}
 
 
 @contextmanager
