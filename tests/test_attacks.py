@@ -90,7 +90,7 @@ def test_honest_neighbours_get_exactly_their_marks():
                 kind = list(HONEST)[i // 3 % len(HONEST)]
                 data, expected[f"{i:03}-honest {kind}"] = HONEST[kind]
                 hand_in(f"{i:03}-honest {kind}", data)
-        world.before, before = world.picture(), len(descendants())
+        world.before, before = world.picture(), descendants()
         with alarm(600):
             found = grade_folder(root, workers=2)
         marks = {s: sum(o.points for o in found[s]) for s in expected}

@@ -398,7 +398,7 @@ class Tried:
 def try_judge(attack, grade, grade_folder, seconds=60):
     """Hand an attack in and look at everything it must not do. `grade(bytes)` and `grade_folder(folder)` return outcomes, the second by student."""
     with World() as world:
-        data, before, outcomes, stopped = world.fill(attack.data) if attack.data else b"", len(descendants()), [], False
+        data, before, outcomes, stopped = world.fill(attack.data) if attack.data else b"", descendants(), [], False
         world.before = world.picture()
         try:
             with alarm(seconds):
@@ -425,15 +425,22 @@ def try_judge(attack, grade, grade_folder, seconds=60):
         return Tried(gained, world.changes() + ["victim"] * world.killed + [f"heard {h}" for h in world.heard], stopped, survivors(world, before), outcomes)
 
 
-def survivors(world, before, patience=5):
-    """Names of processes that carry the mark or are more than there were before. Those that are about to end get a moment."""
+def survivors(world, before, patience=20):
+    """What carries the mark, and the processes that make more of them than `before`, the descendants at the start. Those that are about to end get a moment."""
     limit = time.monotonic() + patience
     while True:
-        marked = [name for _, name, zombie in processes().values() if name == world.mark and not zombie]
-        extra = len(descendants()) - before
-        if not marked and extra <= 0 or time.monotonic() > limit:
-            return marked + ["another process"] * max(0, extra)
+        marked, now = [name for _, name, zombie in processes().values() if name == world.mark and not zombie], descendants()
+        if not marked and len(now) <= len(before) or time.monotonic() > limit:
+            return marked + [f"{name} {pid}: {command_of(pid)}" for pid, name in now.items() if pid not in before] * (len(now) > len(before))
         time.sleep(0.05)
+
+
+def command_of(pid):
+    """How a process was started, or "gone"."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200]
+    except OSError:
+        return "gone"
 
 
 @contextmanager
