@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['VERDICTS', 'Claim', 'read_claims', 'Ruling', 'settle', 'Rulings', 'settle_by_text', 'Place', 'find_places',
-           'settled_claims']
+           'claims_table', 'settled_claims']
 
 # %% ../nbs/library/claims.ipynb #imports
 import ast, csv, html, json
 from dataclasses import dataclass
 from pathlib import Path
+from .settings import CourseError
 
 # %% ../nbs/library/claims.ipynb #claim
 VERDICTS = ("right", "wrong", "misleading", "open")
@@ -113,16 +114,25 @@ def find_places(
             found.append((id, Place(chapter.name, cell["id"], by_run, shown if by_run else "")))
     return found
 
+# %% ../nbs/library/claims.ipynb #claims-table
+def claims_table(
+    places, # claim id -> Place or None, of `settled_claims`
+)->list:    # of dicts: id, verdict, settled, notebook, cell, shown, claim, source
+    "One row per claim, in the order of the table. `settled` is 'run', 'text' or 'not yet'."
+    known = read_claims()
+    where = lambda p: dict(settled="not yet", notebook="", cell="", shown="") if p is None else dict(settled="run" if p.by_run else "text", notebook=p.notebook, cell=p.cell, shown=p.shown)
+    return [dict(id=id, verdict=known[id].verdict, **where(p), claim=known[id].claim, source=known[id].source, chapter=known[id].chapter) for id, p in places.items()]
+
 # %% ../nbs/library/claims.ipynb #claims-places
 def settled_claims(
     settings, # of the course
 )->dict:      # claim id -> Place, or None for a chapter that is not written yet
-    "Where each claim of the table is settled. Raises `ValueError` for one that is settled twice, in another chapter than its own, or not at all."
+    "Where each claim of the table is settled. Raises `CourseError` for one that is settled twice, in another chapter than its own, or not at all."
     known, found, written = read_claims(), {}, {c.number: c.name for c in settings.chapters}
     for id, place in (pair for c in settings.chapters for pair in find_places(c)):
-        if id in found: raise ValueError(f"{id} is settled twice: {found[id].notebook}#{found[id].cell} and {place.notebook}#{place.cell}; keep one")
-        if written.get(known[id].chapter) != place.notebook: raise ValueError(f"{id} is settled in {place.notebook}, claims.csv says chapter {known[id].chapter}: correct one of them")
-        if not place.shown and place.by_run: raise ValueError(f"{place.notebook}#{place.cell} stores no figure for {id}: end the cell with settle(...) and run `course refresh`")
+        if id in found: raise CourseError(f"{id} is settled twice: {found[id].notebook}#{found[id].cell} and {place.notebook}#{place.cell}; keep one")
+        if written.get(known[id].chapter) != place.notebook: raise CourseError(f"{id} is settled in {place.notebook}, claims.csv says chapter {known[id].chapter}: correct one of them")
+        if not place.shown and place.by_run: raise CourseError(f"{place.notebook}#{place.cell} stores no figure for {id}: end the cell with settle(...) and run `course refresh`")
         found[id] = place
-    if missing := [c.id for c in known.values() if c.chapter in written and c.id not in found]: raise ValueError(f"not settled by their chapters: {', '.join(missing)}")
+    if missing := [c.id for c in known.values() if c.chapter in written and c.id not in found]: raise CourseError(f"not settled by their chapters: {', '.join(missing)}")
     return {id: found.get(id) for id in known}

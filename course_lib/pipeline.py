@@ -116,6 +116,7 @@ def execute_chapters(settings, progress):
         seconds[chapter.name] = round(time.monotonic() - begin, 1)
         target = settings.root / "_build" / "executed" / f"{chapter.name}.ipynb"
         results.write_text(target, nbformat.writes(page_outputs(nb)) + "\n")
+    results.write_text(settings.root / "_build" / "chapter_seconds.json", json.dumps(seconds))
     return f"{', '.join(f'{n} {s} s' for n, s in seconds.items())}; {_accuracy(settings)}"
 
 def _accuracy(settings):

@@ -76,7 +76,7 @@ def test_sidebar_agrees_with_settings():
     site, chapters = read_site(ROOT), read_settings(ROOT).chapters
     check_site(site, chapters)
     sections = dict(site.sections)
-    assert sections["Chapters"] == tuple(f"nbs/{c.name}.ipynb" for c in chapters)
+    assert sections["Part I: foundations"] == tuple(f"nbs/{c.name}.ipynb" for c in chapters)
     assert sections["Exercises"] == tuple(f"exercises/{c.name}.ipynb" for c in chapters)
 
 

@@ -300,7 +300,9 @@ def headlines(
     def rate(measure, count): return sum(r[measure] * r[count] for r in rows) / sum(r[count] for r in rows)
     total = {n: sum(r[n] for r in rows) for n in ("wheats", "chaffs", "mutants")}
     waived = sum(len(r["waived"]) for r in rows)
-    return [("strength_wheat_rate", rate("V", "wheats"), "1", f"right solutions accepted, of {total['wheats']}"),
+    part1 = [r for name, chapter in known.items() if name < "10" for r in chapter["exercises"]]
+    return [("exercises_part1", sum(not below_bar(r) for r in part1), "at least 50", f"autograded exercises of chapters 00 to 09 that reach every bar, of {len(part1)}"),
+            ("strength_wheat_rate", rate("V", "wheats"), "1", f"right solutions accepted, of {total['wheats']}"),
             ("strength_chaff_rate", rate("T", "chaffs"), "1", f"wrong solutions caught, of {total['chaffs']}"),
             ("strength_mutant_rate", rate("M", "mutants"), "at least 0.90", f"mutants caught, of {total['mutants']}; {waived} equivalent ones waived"),
             ("strength_diagnosis_rate", rate("D", "chaffs"), "at least 0.80", f"wrong solutions whose first message names the misconception, of {total['chaffs']}"),
