@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRID', 'RECIPE', 'EPOCHS', 'one_thread', 'conditions', 'torch_mlp', 'torch_params', 'keras_mlp', 'keras_params',
            'torch_to_keras', 'save_result', 'load_result', 'article_trial', 'warp_images', 'augment', 'train_recipe',
-           'recipe_trial', 'confusion_matrix', 'precision_recall_f1', 'epoch_benchmark']
+           'recipe_trial', 'epoch_benchmark']
 
 # %% ../nbs/09_mnist.ipynb #imports
 import json, math, os, platform, sys, time
@@ -270,32 +270,6 @@ def recipe_trial(
                   split="55,000 training, 5,000 validation, 10,000 test images (course_lib.data.load_mnist)",
                   augmentation="random affine map and 5 x 5 smooth warp, defaults of augment" if augmented else "none",
                   reported="test accuracy after the last epoch; everything was chosen on validation")
-
-# %% ../nbs/09_mnist.ipynb #confusion
-def confusion_matrix(
-    y,          # (n,) true labels 0 ... classes-1
-    y_hat,      # (n,) predicted labels
-    classes=10, # number of classes
-):              # (classes, classes) counts: row true, column predicted
-    "How often each class was taken for each. Raises `ValueError` for unequal lengths or labels out of range."
-    y, y_hat = np.asarray(y), np.asarray(y_hat)
-    if y.ndim != 1 or y.shape != y_hat.shape:
-        raise ValueError(f"labels {y.shape}, predictions {y_hat.shape}: expected two vectors of one length; use argmax(axis=1) on probabilities")
-    both = np.concatenate([y, y_hat])
-    if both.dtype.kind not in "iu" or len(both) and not 0 <= both.min() <= both.max() < classes:
-        raise ValueError(f"labels of type {both.dtype}: expected integers from 0 to {classes - 1}; check `classes`")
-    return np.bincount(classes * y + y_hat, minlength=classes**2).reshape(classes, classes)
-
-# %% ../nbs/09_mnist.ipynb #prf
-def precision_recall_f1(
-    C, # (c, c) confusion matrix: row true, column predicted
-):     # precision (c,), recall (c,), F1 (c,); 0 where 0/0
-    "Scores of each class. Raises `ValueError` unless C is square."
-    if C.ndim != 2 or C.shape[0] != C.shape[1]: raise ValueError(f"confusion matrix of shape {C.shape}: expected (c, c), as confusion_matrix makes it")
-    hits, predicted, true = np.diag(C).astype(float), C.sum(axis=0), C.sum(axis=1)
-    ratio = lambda a, b: np.divide(a, b, out=np.zeros(len(C)), where=b > 0)
-    # F1 = 2 TP / (2 TP + FP + FN): true positives TP = hits, false ones FP = predicted - TP, missed ones FN = true - TP
-    return ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, predicted + true)
 
 # %% ../nbs/09_mnist.ipynb #bench-numpy
 def _numpy_epoch(params, X, y, batch_size, rng):
