@@ -34,7 +34,7 @@ site: $(DONE)  ## build the website into _site
 bench: $(DONE)  ## time the numpy loop against Keras and PyTorch and record the ratios
 	@$(BIN)/course bench
 
-full: $(DONE)  ## run the long trials of chapter 09 over all seeds and record them
+full: $(DONE)  ## run the long trials of chapters 08 and 09 over all seeds and record them
 	@$(BIN)/course full
 
 measure: $(DONE) sandbox  ## measure grading: attacks, speed against nbgrader, faults, strength of the checks; about 40 minutes

@@ -13,13 +13,13 @@ from .forward import init_params
 
 # %% ../nbs/05_optimisers.ipynb #check-grads
 def _check_grads(params, grads, search_all=True):
-    "Raise `ValueError` unless each parameter has a gradient of its own shape, `FloatingPointError` for NaN or infinity; large arrays are searched on demand."
+    "Raise `ValueError` unless each parameter has a gradient of its own shape, `FloatingPointError` for NaN or infinity; matrices are searched on demand."
     if params.keys() != grads.keys(): raise ValueError(f"gradients for {', '.join(grads)}, expected {', '.join(params)}")
     for name, p in params.items():
         g = grads[name]
         if g.shape != p.shape:
             raise ValueError(f"the gradient of {name} has shape {g.shape}, expected {p.shape}: check the sum over the batch")
-        if (search_all or g.size <= 4096) and not (math.isfinite(np.vdot(g, g)) or np.isfinite(g).all()):   # the square may overflow
+        if (search_all or g.ndim == 1) and not (math.isfinite(np.vdot(g, g)) or np.isfinite(g).all()):   # the square may overflow
             raise FloatingPointError(f"the gradient of {name} has NaN or infinite entries: lower the learning rate, or check the data")
 
 # %% ../nbs/05_optimisers.ipynb #optimizer
