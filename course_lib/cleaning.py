@@ -118,13 +118,15 @@ def stratified_split(
     fractions, # shares of the parts; they sum to 1
     rng,       # np.random.Generator
 )->list:       # one ascending index array per part
-    "Cut each class at random; every part has its share of every class within one row. Raises `ValueError` for a class with fewer rows than parts."
+    "Cut each class at random; every part has its share of every class within one row. Raises `ValueError` for a class with fewer rows than parts, or an empty part."
     y, pieces = np.asarray(y), []
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
         if len(rows) < len(fractions): raise ValueError(f"class {label} has {len(rows)} rows for {len(fractions)} parts: collect more, merge it with another class, or leave it out")
         pieces.append(np.split(rows, _cuts(len(rows), fractions)))
-    return [np.sort(np.concatenate(part)) for part in zip(*pieces)]
+    parts = [np.sort(np.concatenate(part)) for part in zip(*pieces)]
+    if not all(map(len, parts)): raise ValueError(f"{len(y)} rows in shares {tuple(fractions)}: a part would be empty; use more rows or fewer parts")
+    return parts
 
 # %% ../nbs/01_cleaning.ipynb #grouped-split
 def grouped_split(

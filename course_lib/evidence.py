@@ -41,8 +41,9 @@ def time_bounds(
 # %% ../nbs/00_evidence.ipynb #attainable
 def _rounding(printed):
     "A printed number as a fraction, and half a unit of its last digit. Raises `ValueError` for text that is no plain number."
-    if not isinstance(printed, str) or not re.fullmatch(r"-?\d*\.?\d+", printed): raise ValueError(f"{printed!r} is no printed number; expected text such as '0.8830', because a float has lost its last zeros")
-    return Fraction(printed), Fraction(1, 2 * 10 ** len(printed.partition(".")[2]))
+    if not isinstance(printed, str) or not re.fullmatch(r"-?\d*\.?\d+(e[-+]?\d+)?", printed): raise ValueError(f"{printed!r} is no printed number; expected text such as '0.8830' or '5.2000e-04' (a float has lost its last zeros)")
+    digits, _, power = printed.partition("e")
+    return Fraction(printed), Fraction(10) ** (int(power or 0) - len(digits.partition(".")[2])) / 2
 
 def attainable(
     printed, # accuracy as printed, for example "0.8830"

@@ -21,20 +21,23 @@ def confusion_matrix(
     y, y_hat = np.asarray(y), np.asarray(y_hat)
     if y.ndim != 1 or y.shape != y_hat.shape:
         raise ValueError(f"labels {y.shape}, predictions {y_hat.shape}: expected two vectors of one length; use argmax(axis=1) on probabilities")
-    both = np.concatenate([y, y_hat])
-    if both.dtype.kind not in "iu" or len(both) and not 0 <= both.min() <= both.max() < classes:
-        raise ValueError(f"labels of type {both.dtype}: expected integers from 0 to {classes - 1}; check `classes`")
-    return np.bincount(classes * y + y_hat, minlength=classes**2).reshape(classes, classes)
+    for labels in (y, y_hat):
+        if labels.dtype.kind not in "iu": raise ValueError(f"labels of type {labels.dtype}: expected whole numbers; astype(int) makes them of True and False")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < classes: raise ValueError(f"labels from {labels.min()} to {labels.max()}: expected 0 to {classes - 1}; check `classes`")
+    pairs = classes * y.astype(np.int64) + y_hat.astype(np.int64)          # 8-bit labels would overflow
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 # %% ../nbs/07_measuring.ipynb #prf
-def _check_square(C):
+def _square(C):
+    C = np.asarray(C)
     if C.ndim != 2 or C.shape[0] != C.shape[1]: raise ValueError(f"confusion matrix of shape {C.shape}: expected (c, c), as confusion_matrix makes it")
+    return C
 
 def precision_recall_f1(
     C, # (c, c) confusion matrix: row true, column predicted
 ):     # precision (c,), recall (c,), F1 (c,); 0 where 0/0
     "Scores of each class against the rest. Raises `ValueError` unless C is square."
-    _check_square(C)
+    C = _square(C)
     hits, predicted, true = np.diag(C).astype(float), C.sum(axis=0), C.sum(axis=1)
     ratio = lambda a, b: np.divide(a, b, out=np.zeros(len(C)), where=b > 0)
     # F1 = 2 TP / (2 TP + FP + FN): FP = predicted - TP, FN = true - TP
@@ -46,6 +49,7 @@ def average_scores(
     average, # "macro", "weighted" or "micro"
 )->tuple:    # precision, recall, F1
     "Scores of all classes as one. Raises `ValueError` for another average or no examples."
+    C = _square(C)
     scores, total = precision_recall_f1(C), C.sum()
     if not total: raise ValueError(f"a confusion matrix of shape {C.shape} without examples: nothing to average; check the labels")
     if average == "macro": return tuple(float(s.mean()) for s in scores)
@@ -59,14 +63,15 @@ def threshold_counts(
     score, # (n,) finite; higher means more positive
 ):         # thresholds (k,), falling; TP (k,) and FP (k,) of "score >= threshold"
     "Hits and false alarms for every threshold that makes a difference. Raises `ValueError` for lengths, labels or scores that do not fit."
-    y, score = np.asarray(y).astype(int), np.asarray(score)
+    y, score = np.asarray(y), np.asarray(score)
     if y.ndim != 1 or y.shape != score.shape or not len(y): raise ValueError(f"labels {y.shape}, scores {score.shape}: expected two vectors of one length, at least 1")
-    if not np.isin(y, (0, 1)).all(): raise ValueError(f"labels from {y.min()} to {y.max()}: expected 0 and 1; compare with one class first, as in y == 8")
+    if not np.isin(y, (0, 1)).all(): raise ValueError(f"labels {np.unique(y)[:4].tolist()}: expected 0 and 1; compare with one class first, as in y == 8")
     if not np.isfinite(score).all(): raise ValueError(f"{(~np.isfinite(score)).sum()} scores are NaN or infinite: they have no place in an order; mend them first")
-    order = np.argsort(-score, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)   # the last row of each group of equal scores
-    TP = np.cumsum(y[order])[last]
-    return score[order][last], TP, last + 1 - TP
+    order = np.argsort(score, kind="stable")[::-1]                        # falling, without a minus: unsigned numbers have none
+    y, score = y[order].astype(int), score[order]
+    last = np.append(np.flatnonzero(score[1:] != score[:-1]), len(y) - 1)  # the last row of each group of equal scores
+    TP = np.cumsum(y)[last]
+    return score[last], TP, last + 1 - TP
 
 # %% ../nbs/07_measuring.ipynb #pr-curve
 def pr_curve(
@@ -99,11 +104,18 @@ def roc_auc(
 
 # %% ../nbs/07_measuring.ipynb #check-probs
 def _check_probs(probs, y):
-    sums = probs.sum(axis=-1)
-    if probs.ndim != 2 or y.shape != probs.shape[:1] or not len(y): raise ValueError(f"probabilities {probs.shape}, labels {y.shape}: expected (n, c) and (n,), n at least 1")
-    if probs.min() < 0 or np.abs(sums - 1).max() > 1e-5: raise ValueError(f"rows sum to {sums.min():.4g} ... {sums.max():.4g}: expected probabilities; apply softmax to logits first")
-    if y.dtype.kind not in "iu" or not 0 <= y.min() <= y.max() < probs.shape[1]:
-        raise ValueError(f"labels of type {y.dtype} from {y.min()} to {y.max()}: expected integers from 0 to {probs.shape[1] - 1}")
+    "Both as arrays, once they are known to be probabilities and labels."
+    probs, y = np.asarray(probs), np.asarray(y)
+    if probs.ndim != 2 or y.shape != probs.shape[:1] or not probs.size: raise ValueError(f"probabilities {probs.shape}, labels {y.shape}: expected (n, c) and (n,), n at least 1")
+    sums = probs.sum(axis=1)
+    if not (probs.min() >= 0 and np.abs(sums - 1).max() <= 1e-5):          # NaN fails, too
+        raise ValueError(f"entries from {probs.min():.4g}, rows that sum to {sums.min():.4g} ... {sums.max():.4g}: expected probabilities; apply softmax to logits first")
+    _check_labels(y, probs.shape[1])
+    return probs, y
+
+def _check_labels(y, classes):
+    if y.dtype.kind not in "iu": raise ValueError(f"labels of type {y.dtype}: expected whole numbers from 0 to {classes - 1}")
+    if not 0 <= y.min() <= y.max() < classes: raise ValueError(f"labels from {y.min()} to {y.max()}: expected 0 to {classes - 1}")
 
 # %% ../nbs/07_measuring.ipynb #brier
 def brier_score(
@@ -111,7 +123,7 @@ def brier_score(
     y,      # (n,) integer labels
 )->float:   # 0 is perfect, 2 is certain and wrong every time
     "Mean squared distance of the probabilities from the one-hot labels. Raises `ValueError` for rows that are no probabilities. Source: Brier 1950."
-    _check_probs(probs, y)
+    probs, y = _check_probs(probs, y)
     return float(np.mean(((probs - np.eye(probs.shape[1])[y]) ** 2).sum(axis=1)))
 
 # %% ../nbs/07_measuring.ipynb #reliability
@@ -120,8 +132,9 @@ def reliability(
     y,       # (n,) integer labels
     bins=10, # of equal width from 0 to 1
 ):           # count (bins,), mean confidence (bins,), accuracy (bins,); NaN in empty bins
-    "Confidence and accuracy of the predictions in each bin of confidence. Raises `ValueError` for rows that are no probabilities."
-    _check_probs(probs, y)
+    "Confidence and accuracy of the predictions in each bin of confidence. Raises `ValueError` for rows that are no probabilities, or bins below 1."
+    if bins != int(bins) or bins < 1: raise ValueError(f"bins={bins}: expected a whole number, at least 1")
+    probs, y = _check_probs(probs, y)
     confidence, right = probs.max(axis=1), probs.argmax(axis=1) == y
     place = np.minimum((confidence * bins).astype(int), bins - 1)       # a confidence of 1 belongs to the last bin
     count = np.bincount(place, minlength=bins)
@@ -140,10 +153,13 @@ def calibration_error(
 
 # %% ../nbs/07_measuring.ipynb #temperature
 def fit_temperature(
-    logits, # (n, c) float64 of rows that did not train the network
+    logits, # (n, c) of rows that did not train the network
     y,      # (n,) integer labels
 )->float:   # T > 0; logits / T are calibrated
     "The temperature with the smallest log loss, between 0.001 and 1000. Raises `ValueError` where none is smallest. Source: Guo et al. 2017."
+    logits, y = np.asarray(logits, dtype=np.float64), np.asarray(y)
+    if logits.ndim != 2 or y.shape != logits.shape[:1] or not logits.size: raise ValueError(f"logits {logits.shape}, labels {y.shape}: expected (n, c) and (n,), n at least 1")
+    _check_labels(y, logits.shape[1])
     true = logits[np.arange(len(y)), y]
     def slope(beta):
         E = np.exp(beta * (logits - logits.max(axis=1, keepdims=True)))
@@ -180,8 +196,10 @@ def mcnemar(
     if right_a.dtype != bool or right_b.dtype != bool or right_a.ndim != 1 or right_a.shape != right_b.shape:
         raise ValueError(f"{right_a.dtype} {right_a.shape} and {right_b.dtype} {right_b.shape}: expected two bool vectors over the same rows, as in y_hat == y")
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    m = only_a + only_b
-    tail = sum(math.comb(m, i) for i in range(min(only_a, only_b) + 1))    # whole numbers: no rounding
+    m, ways, tail = only_a + only_b, 1, 1
+    for i in range(min(only_a, only_b)):                       # whole numbers: no rounding
+        ways = ways * (m - i) // (i + 1)                       # from the binomial coefficient of i to that of i + 1
+        tail += ways
     return only_a, only_b, min(1.0, 2 * tail / 2**m)
 
 # %% ../nbs/07_measuring.ipynb #sign-flip
@@ -197,7 +215,7 @@ def sign_flip_test(
 
 # %% ../nbs/07_measuring.ipynb #folds
 def _check_folds(n, k, what="rows"):
-    if not 2 <= k <= n: raise ValueError(f"{k} folds of {n} {what}: expected from 2 to {n} folds")
+    if not 2 <= k <= n: raise ValueError(f"{k} folds of {n} {what}: expected 2 folds or more, and not more folds than {what}")
 
 def folds(
     n,        # number of rows
@@ -221,7 +239,7 @@ def stratified_folds(
     rank = np.argsort(np.argsort(first))[code]                  # classes numbered by first appearance
     in_order, fold = np.sort(rank), np.empty(len(rank), int)
     for c in range(len(count)):
-        mine = np.repeat(np.arange(k), [np.count_nonzero(in_order[i::k] == c) for i in range(k)])
+        mine = np.repeat(np.arange(k), [np.count_nonzero(in_order[i::k] == c) for i in range(k)])     # part i is dealt i, i + k, i + 2k, ...
         if rng is not None: rng.shuffle(mine)
         fold[rank == c] = mine
     return [np.flatnonzero(fold == i) for i in range(k)]
@@ -247,7 +265,8 @@ def cross_validate(
     y,     # (n,) labels
     parts, # test rows of each fold, as folds, stratified_folds or grouped_folds make them
 ):         # (k,) accuracy of each fold
-    "Train on all rows outside a part, test on the part. Raises `ValueError` for a row tested twice, or predictions of another shape than the labels."
+    "Train on all rows outside a part, test on the part. Raises `ValueError` for a row tested twice, an empty part, or predictions of another shape than the labels."
+    if not len(parts) or not all(map(len, parts)): raise ValueError(f"parts of {[len(p) for p in parts]} rows: expected at least one part, and none empty")
     tested = np.concatenate(parts)
     if len(np.unique(tested)) < len(tested): raise ValueError(f"{len(tested) - len(np.unique(tested))} rows are in two parts: each may be tested once")
     scores = []
