@@ -51,7 +51,7 @@ class Ruling:
     def _repr_html_(self):
         c, e = self.claim, html.escape
         article, _, lines = c.source.partition(":")
-        where = f"article {article}" + (f", lines {lines}" if lines else "")
+        where = f"article {article}" + (f", line{'s' * any(x in lines for x in '-,')} {lines}" if lines else "")
         return (f'<div class="callout-{_COLOURS[c.verdict]}"><p><strong>Claim {c.id}: {c.verdict}</strong> ({e(where)})</p><p>{e(c.claim)}</p>'
                 f'<p><strong>{"The run shows" if self.shown else "Settled by text alone"}:</strong> {e(self.shown + " " if self.shown else "")}{e(c.correction)}</p></div>')
 

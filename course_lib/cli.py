@@ -234,15 +234,17 @@ def _record_claims(rows):
 # %% ../nbs/library/commands.ipynb #full
 @app.command()
 def full():
-    "Run chapter 09 in full, all seeds, and record its accuracies; under 10 minutes."
+    "Run the long trials of chapters 08 and 09, all seeds, and record their figures; about 13 minutes."
     from course_lib.mnist import load_result
     from course_lib.pipeline import execute
     from course_lib.results import record, write_report
     settings = read_settings()
     os.environ["COURSE_FULL"] = "1"
     with _bars() as bars:
-        task = bars.add_task("about 10 minutes", total=1.0, part="09_mnist")
-        execute(settings.chapter("09").notebook, lambda n, of: bars.update(task, completed=n / of, description=f"cell {n} of {of}"))
+        for name, minutes in (("08", 3), ("09", 10)):
+            chapter = settings.chapter(name)
+            task = bars.add_task(f"about {minutes} minutes", total=1.0, part=chapter.name)
+            execute(chapter.notebook, lambda n, of: bars.update(task, completed=n / of, description=f"cell {n} of {of}"))
     for part, bar in (("article", "the article claims 0.9823"), ("recipe", "at least 0.988")):
         result = load_result(settings.root / "results" / f"mnist_{part}.json")
         given = f"test images, seeds {result['seeds']}, sd {result['sd_test_accuracy']:.4f}, {result['settings']['split']}, {_conditions(result)}"

@@ -128,7 +128,7 @@ def conv2d_backward(
     if dZ.shape != want: raise ValueError(f"dZ has shape {dZ.shape}, expected that of the result, {want}")
     D = dZ.transpose(0, 2, 3, 1).reshape(-1, len(W))                               # (places of all images, f)
     P = im2col(X, W.shape[-1], stride, padding)                                    # (n, rows', cols', ch*k*k)
-    dW = (D.T @ P.reshape(len(D), -1)).reshape(W.shape)
+    dW = (D.T @ P.reshape(len(D), -1)).reshape(W.shape)                             # transposed: W holds a filter in each row
     dP = (D @ W.reshape(len(W), -1)).reshape(P.shape)
     return col2im(dP, X.shape, W.shape[-1], stride, padding), dW, D.sum(axis=0)
 

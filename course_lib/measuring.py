@@ -29,7 +29,7 @@ def confusion_matrix(
 
 # %% ../nbs/07_measuring.ipynb #prf
 def _square(C):
-    C = np.asarray(C)
+    C = np.asarray(C, dtype=float)
     if C.ndim != 2 or C.shape[0] != C.shape[1]: raise ValueError(f"confusion matrix of shape {C.shape}: expected (c, c), as confusion_matrix makes it")
     return C
 
@@ -38,7 +38,7 @@ def precision_recall_f1(
 ):     # precision (c,), recall (c,), F1 (c,); 0 where 0/0
     "Scores of each class against the rest. Raises `ValueError` unless C is square."
     C = _square(C)
-    hits, predicted, true = np.diag(C).astype(float), C.sum(axis=0), C.sum(axis=1)
+    hits, predicted, true = np.diag(C), C.sum(axis=0), C.sum(axis=1)
     ratio = lambda a, b: np.divide(a, b, out=np.zeros(len(C)), where=b > 0)
     # F1 = 2 TP / (2 TP + FP + FN): FP = predicted - TP, FN = true - TP
     return ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, predicted + true)
