@@ -72,6 +72,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'course_lib.claims.Rulings._repr_html_': ( 'nbs/library/claims.html#rulings._repr_html_',
                                                                               'course_lib/claims.py'),
                                    'course_lib.claims._calls': ('nbs/library/claims.html#_calls', 'course_lib/claims.py'),
+                                   'course_lib.claims._where': ('nbs/library/claims.html#_where', 'course_lib/claims.py'),
                                    'course_lib.claims.claims_table': ('nbs/library/claims.html#claims_table', 'course_lib/claims.py'),
                                    'course_lib.claims.find_places': ('nbs/library/claims.html#find_places', 'course_lib/claims.py'),
                                    'course_lib.claims.read_claims': ('nbs/library/claims.html#read_claims', 'course_lib/claims.py'),

@@ -38,6 +38,18 @@ def read_claims(
             found[row["id"]] = Claim(**row)
     return found
 
+# %% ../nbs/library/claims.ipynb #where
+def _where(source):
+    "'000:535-540, 001:214' in words: article 000, lines 535-540; article 001, line 214."
+    places = []
+    for part in source.split(", "):
+        article, colon, lines = part.rpartition(":")
+        if not colon and len(part) == 3: places.append((part, []))          # a whole article
+        elif colon: places.append((article, [lines]))
+        else: places[-1][1].append(part)                                    # more lines of the same article
+    line = lambda lines: f", line{'s' * (len(lines) > 1 or '-' in lines[0])} {', '.join(lines)}" if lines else ""
+    return "; ".join(f"article {article}{line(lines)}" for article, lines in places)
+
 # %% ../nbs/library/claims.ipynb #ruling
 _COLOURS = dict(right="tip alert alert-success", wrong="important alert alert-danger", misleading="warning alert alert-warning", open="note alert alert-info")
 
@@ -50,9 +62,7 @@ class Ruling:
     def __repr__(self): return f"{self.claim.id} {self.claim.verdict}: {self.shown or 'settled by text alone'}"
     def _repr_html_(self):
         c, e = self.claim, html.escape
-        article, _, lines = c.source.partition(":")
-        where = f"article {article}" + (f", line{'s' * any(x in lines for x in '-,')} {lines}" if lines else "")
-        return (f'<div class="callout-{_COLOURS[c.verdict]}"><p><strong>Claim {c.id}: {c.verdict}</strong> ({e(where)})</p><p>{e(c.claim)}</p>'
+        return (f'<div class="callout-{_COLOURS[c.verdict]}"><p><strong>Claim {c.id}: {c.verdict}</strong> ({e(_where(c.source))})</p><p>{e(c.claim)}</p>'
                 f'<p><strong>{"The run shows" if self.shown else "Settled by text alone"}:</strong> {e(self.shown + " " if self.shown else "")}{e(c.correction)}</p></div>')
 
 # %% ../nbs/library/claims.ipynb #settle
