@@ -41,14 +41,13 @@ def read_claims(
 # %% ../nbs/library/claims.ipynb #where
 def _where(source):
     "'000:535-540, 001:214' in words: article 000, lines 535-540; article 001, line 214."
-    places = []
+    places = {}
     for part in source.split(", "):
         article, colon, lines = part.rpartition(":")
-        if not colon and len(part) == 3: places.append((part, []))          # a whole article
-        elif colon: places.append((article, [lines]))
-        else: places[-1][1].append(part)                                    # more lines of the same article
+        if colon or not places: places.setdefault(article or part, [])
+        if colon or lines not in places: places[article or list(places)[-1]].append(lines)
     line = lambda lines: f", line{'s' * (len(lines) > 1 or '-' in lines[0])} {', '.join(lines)}" if lines else ""
-    return "; ".join(f"article {article}{line(lines)}" for article, lines in places)
+    return "; ".join(f"article {article}{line(lines)}" for article, lines in places.items())
 
 # %% ../nbs/library/claims.ipynb #ruling
 _COLOURS = dict(right="tip alert alert-success", wrong="important alert alert-danger", misleading="warning alert alert-warning", open="note alert alert-info")
