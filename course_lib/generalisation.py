@@ -12,11 +12,12 @@ import math
 from functools import lru_cache
 import numpy as np
 from tqdm.auto import tqdm
-from .backprop import d_cross_entropy, d_relu, dense_backward
+from .backprop import d_cross_entropy, d_relu
 from .data import load_mnist
 from .forward import cross_entropy, dense, forward, init_params, parameter_count, relu, softmax
 from .mnist import conditions
-from .training import SGD, EarlyStopping, cosine_lr, evaluate, fit, minibatches
+from .optimisers import SGD, cosine_lr
+from .training import EarlyStopping, evaluate, fit, minibatches
 
 # %% ../nbs/08_generalisation.ipynb #flip-labels
 def flip_labels(
@@ -134,8 +135,8 @@ def dropout_loss_and_grads(
             Zs.append(Z); inputs.append(relu(Z) * masks[l-1])
     grads, dZ = dict.fromkeys(params), d_cross_entropy(Z, y)
     for l in range(layers, 0, -1):
-        dA, grads[f"W{l}"], grads[f"b{l}"] = dense_backward(dZ, inputs[l-1], params[f"W{l}"])
-        if l > 1: dZ = dA * masks[l-2] * d_relu(Zs[l-2])
+        grads[f"W{l}"], grads[f"b{l}"] = inputs[l-1].T @ dZ, dZ.sum(axis=0)
+        if l > 1: dZ = (dZ @ params[f"W{l}"].T) * masks[l-2] * d_relu(Zs[l-2])      # the same mask
     return cross_entropy(Z, y), grads
 
 # %% ../nbs/08_generalisation.ipynb #fit-dropout
@@ -217,11 +218,12 @@ def noise_trials(
     settings=SETTINGS, # pairs of images and share of wrong labels
     epochs=40,         # of each run
     progress=True,     # show a bar
+    data=None,         # Mnist; None: all of it, from `load_mnist`
 )->dict:               # groups (n, noise, method, strength; train, val, test with one accuracy per seed), conditions
     "Every strength of every method in every setting. All of SETTINGS with ten seeds takes about 3 minutes. Raises `ValueError` for fewer than 2 seeds."
     if len(seeds) < 2: raise ValueError(f"seeds={list(seeds)}: expected at least 2, or no spread can be seen")
     from threadpoolctl import threadpool_limits
-    data, groups = load_mnist(), []
+    data, groups = data or load_mnist(), []
     todo = [(n, noise, method, s) for n, noise in settings for method, strengths in METHODS.items() for s in strengths]
     with threadpool_limits(1), tqdm(total=len(todo) * len(seeds), disable=not progress, unit="run") as bar:
         for n, noise, method, strength in todo:
@@ -264,7 +266,7 @@ def hard_vote(
     return votes.argmax(axis=1)
 
 # %% ../nbs/08_generalisation.ipynb #estimator
-@lru_cache
+@lru_cache                     # the class is made once, when it is first needed: scikit-learn is slow to import
 def _estimator_class():
     from sklearn.base import BaseEstimator, ClassifierMixin
     class NumpyMLP(ClassifierMixin, BaseEstimator):

@@ -103,11 +103,11 @@ def test_confusion_matrix(case):
     assert np.array_equal(measuring.confusion_matrix(y, y_hat, classes), theirs(metrics.confusion_matrix, y, y_hat, labels=range(classes)))
 
 
-@pytest.mark.parametrize("dtype", (np.int8, np.uint8, np.int16))
-def test_confusion_matrix_narrow_types(dtype):
-    """With 120 classes the number of a pair does not fit into 8 or (nearly) 16 bits; the counts are scikit-learn's all the same."""
-    y, y_hat = np.random.default_rng(0).integers(0, 120, (2, 500)).astype(dtype)
-    assert np.array_equal(measuring.confusion_matrix(y, y_hat, 120), metrics.confusion_matrix(y, y_hat, labels=range(120)))
+@pytest.mark.parametrize(("dtype", "classes"), ((np.int8, 120), (np.uint8, 200), (np.int16, 200)))
+def test_confusion_matrix_narrow_types(dtype, classes):
+    """The labels fit into the type, the number of a pair of them does not; the counts are scikit-learn's all the same."""
+    y, y_hat = np.random.default_rng(0).integers(0, classes, (2, 500)).astype(dtype)
+    assert np.array_equal(measuring.confusion_matrix(y, y_hat, classes), metrics.confusion_matrix(y, y_hat, labels=range(classes)))
 
 
 @examples(80)
