@@ -34,7 +34,7 @@ def show(
     if isinstance(value, (np.integer, np.bool_)): value = value.item()
     if isinstance(value, (float, np.floating)): return f"{value:.8g}"
     if isinstance(value, dict): return "{" + ", ".join(f"{k}: {show(v)}" for k, v in list(value.items())[:6]) + "}"
-    if isinstance(value, (list, tuple)) and len(value) <= 6: return f"({', '.join(map(show, value))})"
+    if isinstance(value, (list, tuple)) and len(value) <= 6: return f"({', '.join(map(show, value))}{',' * (len(value) == 1)})"
     if callable(value): return getattr(value, "__name__", type(value).__name__)
     if isinstance(value, np.random.Generator): return "rng"
     return reprlib.repr(value)
@@ -75,7 +75,8 @@ def _difference_numbers(got, want, rtol, atol, say):
     at = tuple(int(i) for i in np.argwhere(~close)[0])
     place = f"First difference at {list(at)}: " if at else ""
     with np.errstate(all="ignore"): worst = np.abs(g.astype(complex) - w)[~close].max()
-    return f"{place}{show(g[at])} instead of {show(w[at])}; largest error {worst:.2g}, allowed {atol + rtol*np.abs(w[at]):.2g}."
+    coarse = f" Your numbers are {g.dtype}, which is too coarse here: compute in float64." if g.dtype in (np.float16, np.float32) and _close(g, w, 1e-4, 1e-4).all() else ""
+    return f"{place}{show(g[at])} instead of {show(w[at])}; largest error {worst:.2g}, allowed {atol + rtol*np.abs(w[at]):.2g}.{coarse}"
 
 # %% ../nbs/library/checks.ipynb #difference
 def difference(
@@ -207,7 +208,7 @@ def _failure(text, got, want, wrong, tag, hint):
 def _changed(text):
     "The `CheckFailed` for a function that changed its argument."
     tag, hint = "in-place-aliasing", "The function changed its argument. Work on a copy."
-    return CheckFailed(_message(f"{text} returned the right value.", tag, hint), tag, hint, called=text)
+    return CheckFailed(_message(f"{text} returned the right value, and changed what it was given.", tag, hint), tag, hint, called=text)
 
 def _same_arrays(before, after):
     "Whether the arrays in two argument lists, dicts and tuples included, are equal."
