@@ -12,14 +12,14 @@ import numpy as np
 from .forward import init_params
 
 # %% ../nbs/05_optimisers.ipynb #check-grads
-def _check_grads(params, grads, search_all=True):
-    "Raise `ValueError` unless each parameter has a gradient of its own shape, `FloatingPointError` for NaN or infinity; matrices are searched on demand."
+def _check_grads(params, grads, search=True):
+    "Raise `ValueError` unless each parameter has a gradient of its own shape, `FloatingPointError` for NaN or infinity if they are searched for."
     if params.keys() != grads.keys(): raise ValueError(f"gradients for {', '.join(grads)}, expected {', '.join(params)}")
     for name, p in params.items():
         g = grads[name]
         if g.shape != p.shape:
             raise ValueError(f"the gradient of {name} has shape {g.shape}, expected {p.shape}: check the sum over the batch")
-        if (search_all or g.ndim == 1) and not (math.isfinite(np.vdot(g, g)) or np.isfinite(g).all()):   # the square may overflow
+        if search and not (math.isfinite(np.vdot(g, g)) or np.isfinite(g).all()):   # the square may overflow
             raise FloatingPointError(f"the gradient of {name} has NaN or infinite entries: lower the learning rate, or check the data")
 
 # %% ../nbs/05_optimisers.ipynb #optimizer
@@ -40,7 +40,7 @@ class _Optimizer:
         grads,   # dict of arrays: the same names and shapes
         lr=None, # replaces the learning rate for this step
     ):
-        "Change `params` by one step. Raises `ValueError` for gradients that do not fit, `FloatingPointError` for some that are not finite."
+        "Change `params` by one step. Raises `ValueError` for gradients that do not fit, `FloatingPointError` for some that are not finite, in the first step and every 128th."
         lr = self.lr if lr is None else float(lr)
         _check_number("lr", lr); _check_grads(params, grads, self.t % 128 == 0)
         self.t += 1

@@ -78,6 +78,7 @@ def _epoch_row(params, optimizer, train, val, batch_size, rng, rate, epoch, augm
     start, first = time.perf_counter(), (epoch - 1) * math.ceil(len(train[0]) / batch_size)
     train_loss, lr = _train_epoch(params, optimizer, *train, batch_size, rng, rate, first, augment)
     val_loss, val_accuracy = evaluate(params, *val)
+    if not math.isfinite(val_loss): raise FloatingPointError(f"the validation loss is {val_loss} after epoch {epoch}, learning rate {lr:g}: lower it, or check the data")
     return dict(epoch=epoch, train_loss=train_loss, val_loss=val_loss, val_accuracy=val_accuracy,
                 lr=lr, seconds=time.perf_counter() - start)
 
