@@ -21,7 +21,7 @@ from course_lib.grading.similarity import COMMON_LEAST, Comparison, K, W, compar
 from course_lib.settings import CourseError
 from test_feedback import CONTRAST, Tags
 
-CHAPTER = SETTINGS.chapters[0]
+CHAPTER = SETTINGS.chapter("03")
 TASKS = {"mean": Task("Exercise 1", "03", ("mean(1) gives 1", "mean(2) gives 2"), 1), "slope": Task("Exercise 2", "03", ("slope(1) gives 1",), 1), "why": Task("Exercise 3", "03", (), 0)}
 
 

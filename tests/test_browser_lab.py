@@ -17,7 +17,7 @@ from course_lib.grading.notebook import read_source
 from course_lib.grading.release import read_notebook
 from course_lib.grading.sample import declared_variants
 
-CHAPTER = SETTINGS.chapters[0]
+CHAPTER = SETTINGS.chapter("03")
 
 
 def free_port():
@@ -63,8 +63,8 @@ def page(lab, browser):
 
 def test_lab_opens_on_the_first_chapter(lab, page):
     page.goto(f"{lab[0]}/?token=local")
-    page.locator(".jp-NotebookPanel .jp-RenderedMarkdown h1", has_text=CHAPTER.title).first.wait_for()
-    assert page.locator(".lm-TabBar-tabLabel", has_text=CHAPTER.notebook.name).count()
+    page.locator(".jp-NotebookPanel .jp-RenderedMarkdown h1", has_text=SETTINGS.chapters[0].title).first.wait_for()
+    assert page.locator(".lm-TabBar-tabLabel", has_text=SETTINGS.chapters[0].notebook.name).count()
 
 
 def test_exercise_wrong_then_right(lab, page):

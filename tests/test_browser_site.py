@@ -5,7 +5,7 @@ import pytest
 from course_lib.settings import read_settings
 from test_site import ROOT, pytestmark, real_site
 
-CHAPTER = read_settings(ROOT).chapters[0]
+CHAPTER = read_settings(ROOT).chapter("03")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):

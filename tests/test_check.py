@@ -1,6 +1,7 @@
 """The student's instant feedback: check cells, the progress display, and `course check`."""
 import json
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -232,7 +233,7 @@ def test_every_chapter_says_how_many_hidden_checks_it_has(chapter):
     assert hidden_problems(ours) == []
     for a, b in zip(*[[cell_text(c) for c in nb["cells"] if role(c) == "check"] for nb in (ours, released)]):
         hidden = a[a.index("### BEGIN HIDDEN"):a.index("### END HIDDEN")]
-        assert hidden_count(a) == sum(hidden.count(f"{f}(") for f in ("expect", "require", "expect_raises")) > 0
+        assert hidden_count(a) == len(re.findall(r"\b(?:expect|require|expect_raises|call)\(", hidden)) > 0
         assert hidden_count(b) == 0 and f"hidden={hidden_count(a)})" in b.splitlines()[-1]
 
 
@@ -240,7 +241,7 @@ def test_every_chapter_says_how_many_hidden_checks_it_has(chapter):
                                            (lambda s: s.replace("### END HIDDEN", "expect(bce, (1, 1), 0)\n    ### END HIDDEN"), "but has"),
                                            (lambda s: s.replace("check_", "test_"), "runs test_")])
 def test_release_names_a_wrong_number(change, words):
-    notebook = load(SETTINGS.chapters[0].solutions)
+    notebook = load(SETTINGS.chapter("03").solutions)
     cell = next(c for c in notebook["cells"] if role(c) == "check")
     cell["source"] = change(cell_text(cell))
     (problem,) = hidden_problems(notebook)
@@ -253,7 +254,7 @@ def test_release_names_a_wrong_number(change, words):
 def course(tmp_path, monkeypatch):
     """A course folder with one exercise notebook, which this process is told to be running."""
     (tmp_path / "exercises").mkdir()
-    chapter = SETTINGS.chapters[0]
+    chapter = SETTINGS.chapter("03")
     for path in (chapter.root / "settings.ini", chapter.exercises):
         (tmp_path / path.relative_to(chapter.root)).write_bytes(path.read_bytes())
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "exercises" / chapter.exercises.name))
@@ -305,7 +306,7 @@ def test_two_notebooks_at_once_lose_nothing(course):
     code = "import sys; from course_lib.progress import Progress\nfor k in range(60): Progress().tell(f'{sys.argv[1]}-{k}', True)"
     running = [subprocess.Popen([sys.executable, "-c", code, str(n)]) for n in range(2)]
     assert [p.wait(60) for p in running] == [0, 0]
-    assert len(results(store(course), SETTINGS.chapters[0].name)) == 120 and not list(store(course).parent.glob("*damaged*"))
+    assert len(results(store(course), SETTINGS.chapter("03").name)) == 120 and not list(store(course).parent.glob("*damaged*"))
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"cells": 3}', '{"cells": [3]}', '{"cells": [{"metadata": {"nbgrader": {"grade": true}}}]}'])
@@ -383,12 +384,12 @@ def put(path, **answers):
     path.write_text(json.dumps(notebook), encoding="utf8")
 
 
-RIGHT = {role_name: text for role_name, text in ((c["metadata"]["nbgrader"]["grade_id"], cell_text(c)) for c in load(SETTINGS.chapters[0].solutions)["cells"] if role(c) == "solution")}
+RIGHT = {role_name: text for role_name, text in ((c["metadata"]["nbgrader"]["grade_id"], cell_text(c)) for c in load(SETTINGS.chapter("03").solutions)["cells"] if role(c) == "solution")}
 
 
 def test_course_check_of_all_kinds_of_work(course, course_check):
     """One right, one wrong, one endless, one that ends the kernel, and an added cell that raises; the file stays as it was."""
-    path = course / "exercises" / SETTINGS.chapters[0].exercises.name
+    path = course / "exercises" / SETTINGS.chapter("03").exercises.name
     a, b, c, d = RIGHT
     put(path, **{a: RIGHT[a], b: f"def {b}(*a, **k): return '{EVIL[:8]}'", c: "while True:\n    try:\n        while True: pass\n    except BaseException: pass", d: f"def {d}(*a):\n    import os; os._exit(3)"})
     before = path.read_bytes()
@@ -405,7 +406,7 @@ def test_course_check_of_all_kinds_of_work(course, course_check):
 
 
 def test_course_check_of_right_and_untouched_work(course, course_check):
-    path = course / "exercises" / SETTINGS.chapters[0].exercises.name
+    path = course / "exercises" / SETTINGS.chapter("03").exercises.name
     ran = course_check()
     assert ran.returncode == 1 and ran.stdout.count("not written yet") == 4 and "0 of 4 exercises hold" in ran.stdout
     put(path, **RIGHT)
@@ -415,7 +416,7 @@ def test_course_check_of_right_and_untouched_work(course, course_check):
 
 def test_course_check_with_tampered_checks(course, course_check):
     """An edited check and a deleted one are named; the notebook is run as it is."""
-    path = course / "exercises" / SETTINGS.chapters[0].exercises.name
+    path = course / "exercises" / SETTINGS.chapter("03").exercises.name
     a, b, *_ = RIGHT
     put(path, **RIGHT | {f"check_{a}": f"def check_{a}({a}, rng): pass\nrun_check(check_{a}, {a})", f"check_{b}": None})
     ran = course_check(path)

@@ -28,8 +28,8 @@ from course_lib.settings import CourseError
 pytestmark = pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="collecting needs folders opened from within folders, which this system lacks")
 
 IDS = exercise_ids(SETTINGS.chapters)
-FIRST, SECOND = (c.name for c in SETTINGS.chapters[:2])
-DEADLINE = SETTINGS.chapters[0].deadline
+FIRST, SECOND = "03_forward", "04_backprop"
+DEADLINE = SETTINGS.chapter(FIRST).deadline
 EARLY, LATE = DEADLINE - timedelta(days=2), DEADLINE + timedelta(days=1)
 ROSTER = {s.student: s for s in (Student("s1", "Ada Lovelace", "ada@example.org", "11"), Student("s2", "Alan Turing", "alan@example.org", "12"), Student("s3", "Emmy Noether"))}
 
@@ -527,7 +527,7 @@ def test_summer_time(tmp_path, monkeypatch):
     from dataclasses import replace
     berlin = ZoneInfo("Europe/Berlin")
     deadline = datetime(2027, 10, 31, 2, 15, tzinfo=berlin, fold=1)
-    chapters = (replace(SETTINGS.chapters[0], deadline=deadline), *(replace(c, deadline=deadline) for c in SETTINGS.chapters[1:]))
+    chapters = tuple(replace(c, deadline=deadline) for c in SETTINGS.chapters)
     source = make_zip(tmp_path / "class.zip", {"s1/03_forward.ipynb": notebook()}, when=datetime(2027, 10, 31, 2, 30))
     found = collect(source, replace(SETTINGS, chapters=chapters), tmp_path / "submitted")
     assert (found[0].time, found[0].late) == (datetime(2027, 10, 31, 0, 30, tzinfo=timezone.utc), False)
@@ -537,7 +537,7 @@ def test_moved_deadline_updates_lateness(tmp_path):
     from dataclasses import replace
     source, folder = make_zip(tmp_path / "class.zip", {"s1/03_forward.ipynb": notebook()}, when=LATE), tmp_path / "submitted"
     assert run(source, folder)[0].late is True
-    later = replace(SETTINGS, chapters=(replace(SETTINGS.chapters[0], deadline=LATE + timedelta(days=1)), *SETTINGS.chapters[1:]))
+    later = replace(SETTINGS, chapters=tuple(replace(c, deadline=LATE + timedelta(days=1)) if c.name == FIRST else c for c in SETTINGS.chapters))
     assert [c.status for c in collect(source, later, folder)] == ["unchanged"]
     assert [late for _, late in handed_in(folder).values()] == [False]
     lines = len(read_manifest(folder))

@@ -14,7 +14,7 @@ from course_lib.grading.gradebook import Gradebook
 from course_lib.grading.outcome import STATUSES, Outcome
 from course_lib.settings import CourseError, Limits
 
-CHAPTER = SETTINGS.chapters[0]
+CHAPTER = SETTINGS.chapter("03")
 TASKS = {"mean": Task("Exercise 1: A mean", "03 Forward", ("mean([1.0, 2.0, 6.0]) gives 3", "mean([4.0]) gives 4"), 1),
          "why": Task("Exercise 2: Why?", "03 Forward", (), 0)}
 SEED = 918273645

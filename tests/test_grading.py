@@ -154,7 +154,7 @@ def test_hidden_failures_show_no_input():
 
 def classroom(tmp_path, settings, answers):
     from dataclasses import replace
-    chapter = replace(settings.chapters[0], root=tmp_path)
+    chapter = replace(settings.chapter("03"), root=tmp_path)
     chapter.solutions.parent.mkdir(parents=True)
     chapter.solutions.write_text(json.dumps(OURS))
     for student, answer in answers.items():

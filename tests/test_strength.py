@@ -143,7 +143,7 @@ def test_every_rule_changes_something(kind):
 
 def test_unchanged_chapter_is_not_measured_again(small_course, monkeypatch):
     settings = read_settings(small_course)
-    path = settings.chapters[0].solutions
+    path = settings.chapter("03").solutions
     path.write_text(notebook(own=VARIANTS))
     calls, real = [], strength.measure
     monkeypatch.setattr(strength, "measure", lambda *a: calls.append(1) or real(*a))
@@ -160,7 +160,7 @@ def test_unchanged_chapter_is_not_measured_again(small_course, monkeypatch):
 
 def test_page_shows_no_line_of_the_reference(measured, settings):
     row = measured(check=WEAK)
-    known = {settings.chapters[0].name: dict(exercises=[row], conditions=strength.conditions())}
+    known = {settings.chapter("03").name: dict(exercises=[row], conditions=strength.conditions())}
     page, table = strength_page(settings, known), strength_table(known)
     assert "X.mean" in table and "another constant" in page
     for s in row["survivors"]:
