@@ -288,7 +288,7 @@ def strength(
     from course_lib.grading.strength import below_bar, measure_course, strength_table
     settings = read_settings()
     chosen = _chosen(settings, chapters)
-    with tqdm(total=len(chosen), bar_format="{l_bar}{bar}| {elapsed}", leave=False) as bar:
+    with tqdm(total=len(chosen), bar_format="{l_bar}{bar}| {elapsed}", leave=False, disable=None) as bar:
         def show(name, text, share):
             bar.set_description_str(f"{name} {text}")
             bar.update([c.name for c in chosen].index(name) + share - bar.n)
