@@ -50,7 +50,7 @@ def _where(source):
     return "; ".join(f"article {article}{line(lines)}" for article, lines in places.items())
 
 # %% ../nbs/library/claims.ipynb #ruling
-_COLOURS = dict(right="tip alert alert-success", wrong="important alert alert-danger", misleading="warning alert alert-warning", open="note alert alert-info")
+_COLOURS = dict(right="#2ca02c", wrong="#d62728", misleading="#ff7f0e", open="#7f7f7f")
 
 @dataclass(frozen=True)
 class Ruling:
@@ -59,10 +59,11 @@ class Ruling:
     shown: str # the figure of the run; empty if settled by text alone
 
     def __repr__(self): return f"{self.claim.id} {self.claim.verdict}: {self.shown or 'settled by text alone'}"
-    def _repr_html_(self):
+    def _repr_html_(self):       # colours of the theme, so that it reads in light and dark
         c, e = self.claim, html.escape
-        return (f'<div class="callout-{_COLOURS[c.verdict]}"><p><strong>Claim {c.id}: {c.verdict}</strong> ({e(_where(c.source))})</p><p>{e(c.claim)}</p>'
-                f'<p><strong>{"The run shows" if self.shown else "Settled by text alone"}:</strong> {e(self.shown + " " if self.shown else "")}{e(c.correction)}</p></div>')
+        by = f"<strong>The run shows:</strong> {e(self.shown)}" if self.shown else "<strong>Settled by text alone:</strong>"
+        return (f'<div class="claim claim-{c.verdict}" style="border-left: 5px solid {_COLOURS[c.verdict]}; padding: 0.1em 1em">'
+                f"<p><strong>Claim {c.id}: {c.verdict}</strong> ({e(_where(c.source))})</p><p>{e(c.claim)}</p><p>{by} {e(c.correction)}</p></div>")
 
 # %% ../nbs/library/claims.ipynb #settle
 def settle(
@@ -80,9 +81,13 @@ def settle(
 
 # %% ../nbs/library/claims.ipynb #settle-text
 class Rulings(list):
-    "Rulings, shown one after the other."
+    "Rulings, shown one after the other; three or more that rest on text alone as a table."
     def __repr__(self): return "\n".join(map(repr, self))
-    def _repr_html_(self): return "".join(r._repr_html_() for r in self)
+    def _repr_html_(self):
+        if len(self) < 3 or any(r.shown for r in self): return "".join(r._repr_html_() for r in self)
+        cell = lambda text: f'<td style="text-align: left; vertical-align: top; padding: 0.3em 0.6em">{html.escape(text)}</td>'
+        rows = "".join("<tr>" + "".join(map(cell, (r.claim.id, r.claim.verdict, r.claim.claim, r.claim.correction))) + "</tr>" for r in self)
+        return f"<table><thead><tr><th>id</th><th>verdict</th><th>claim</th><th>settled by text alone: what is right</th></tr></thead><tbody>{rows}</tbody></table>"
 
 def settle_by_text(
     *ids, # of claims that no run can decide

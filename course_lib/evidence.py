@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['parse_log', 'time_bounds', 'attainable', 'same_figure', 'loss_floor', 'loss_too_low', 'log10_binom_tail',
-           'wilson_interval', 'majority_accuracy', 'version_clashes', 'VerdictTable']
+           'wilson_interval', 'majority_accuracy', 'version_clashes']
 
 # %% ../nbs/00_evidence.ipynb #imports
-import html, math, re
+import math, re
 from fractions import Fraction
 import numpy as np
-from .claims import Rulings
 
 # %% ../nbs/00_evidence.ipynb #parse-log
 _TIME = re.compile(r"(?<![\w.])(\d+)(s|ms|us)/(step|sample)")
@@ -134,11 +133,3 @@ def version_clashes(
         if not overlap(limits, limits): raise ValueError(f"{name}: no version from {limits[0]} to {limits[1]}; the lower limit comes first")
     names = list(demands)
     return [(a, b) for i, a in enumerate(names) for b in names[i + 1:] if not overlap(demands[a], demands[b])]
-
-# %% ../nbs/00_evidence.ipynb #verdict-table
-class VerdictTable(Rulings):
-    "Rulings as one table: claim, verdict, what is right. Made from what `settle_by_text` returns."
-    def _repr_html_(self):
-        cell = lambda text: f'<td style="text-align: left; vertical-align: top">{html.escape(text)}</td>'
-        rows = "".join(f"<tr>{cell(r.claim.id)}{cell(r.claim.verdict)}{cell(r.claim.claim)}{cell(r.claim.correction)}</tr>" for r in self)
-        return f"<table><thead><tr><th>id</th><th>verdict</th><th>claim</th><th>what is right</th></tr></thead><tbody>{rows}</tbody></table>"

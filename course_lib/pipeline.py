@@ -84,6 +84,7 @@ def execute(
         nonlocal done
         done += 1; on_cell(done, len(code))
     client = nbclient.NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}, store_widget_state=False,
+                                     extra_arguments=["--IPKernelApp.log_level=40"],      # no advice on how kernels talk
                                      on_cell_executed=lambda cell, cell_index, execute_reply: count(cell, cell_index))
     try: client.execute(env=os.environ | {"JPY_PARENT_PID": str(os.getpid())})
     except nbclient.exceptions.CellExecutionError as e:

@@ -68,7 +68,7 @@ def _run(notebook, path, seconds, skip, ran):
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     fresh = [{**c, "source": cell_text(c)} | ({"outputs": []} if c["cell_type"] == "code" else {}) for c in notebook["cells"]]
     nb = nbformat.from_dict({"metadata": {}, "nbformat": 4, "nbformat_minor": 5, "cells": fresh})
-    client = NotebookClient(nb, timeout=seconds, allow_errors=True, record_timing=False, kernel_name="python3", shutdown_kernel="immediate", resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(nb, timeout=seconds, allow_errors=True, record_timing=False, kernel_name="python3", shutdown_kernel="immediate", extra_arguments=["--IPKernelApp.log_level=40"], resources={"metadata": {"path": str(path.parent)}})
     with client.setup_kernel(env=os.environ | {"JPY_SESSION_NAME": str(path)}, stderr=subprocess.DEVNULL):
         for at, cell in enumerate(nb.cells):
             ran(at)

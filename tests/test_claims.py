@@ -101,3 +101,15 @@ def test_a_damaged_table_is_refused(tmp_path):
             csv.writer(f).writerows(change(rows))
         with pytest.raises(ValueError, match=message):
             claims.read_claims(path)
+
+
+def test_stored_boxes_show_the_table_as_it_is():
+    """A claim whose text was mended is shown mended: run `course refresh` on its chapter."""
+    import html
+    known = claims.read_claims()
+    for chapter in SETTINGS.chapters:
+        cells = json.loads(chapter.notebook.read_text(encoding="utf8"))["cells"]
+        shown = "".join("".join(o.get("data", {}).get("text/html", "")) for c in cells for o in c.get("outputs", []))
+        for id in (id for id, place in claims.find_places(chapter)):
+            c = known[id]
+            assert html.escape(c.claim) in shown and html.escape(c.correction) in shown and "alert" not in shown, id
