@@ -87,10 +87,22 @@ def test_hint_opens_without_a_script(page):
 
 
 def test_callout_has_a_title_that_is_no_heading(page):
-    page.goto(f"nbs/{CHAPTER.name}.html")
+    page.goto("nbs/07_measuring.html")
     titles = page.locator("div.admonition > .admonition-title")
     assert titles.count() and titles.first.is_visible()
     assert not set(titles.all_inner_texts()) & set(page.locator("#pst-page-toc-nav a").all_inner_texts())
+
+
+def test_claim_is_readable_in_both_themes(page):
+    """A claim box takes the colours of the theme: its text stands out from what is behind it."""
+    brightness = "e => { const c = s => s.match(/[\\d.]+/g).map(Number); let at = e; while (c(getComputedStyle(at).backgroundColor)[3] === 0) at = at.parentElement;"
+    brightness += " const l = v => 0.21*v[0] + 0.72*v[1] + 0.07*v[2]; return Math.abs(l(c(getComputedStyle(e).color)) - l(c(getComputedStyle(at).backgroundColor))) }"
+    page.goto("nbs/03_forward.html")
+    for mode in ("light", "dark"):
+        page.evaluate("mode => { document.documentElement.dataset.theme = mode }", mode)
+        box = page.locator("div.claim").first
+        assert "Claim B" in box.inner_text() and "The run shows" in box.inner_text()
+        assert box.locator("p").first.evaluate(brightness) > 110, mode
 
 
 def test_copy_button_copies_the_code_only(page):
