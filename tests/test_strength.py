@@ -143,7 +143,7 @@ def test_every_rule_changes_something(kind):
 
 def test_unchanged_chapter_is_not_measured_again(small_course, monkeypatch):
     settings = read_settings(small_course)
-    path = settings.chapter("03").solutions
+    path = settings.chapters[0].solutions
     path.write_text(notebook(own=VARIANTS))
     calls, real = [], strength.measure
     monkeypatch.setattr(strength, "measure", lambda *a: calls.append(1) or real(*a))

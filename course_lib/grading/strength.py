@@ -331,6 +331,7 @@ def measure_course(
         if again or known.get(chapter.name, {}).get("key") != key:
             rows, given = measure(chapter.solutions, lambda text, share: progress(chapter.name, text, share))
             known[chapter.name] = dict(key=key, conditions=given, seconds=round(time.monotonic() - begin), exercises=rows)
+            known = {c.name: known[c.name] for c in settings.chapters if c.name in known}       # in teaching order
             write_text(settings.root / "results" / "strength.json", json.dumps(known, indent=1, ensure_ascii=False) + "\n")
         progress(chapter.name, "done", 1.0)
     write_text(settings.root / "results" / "strength.md", strength_page(settings, known))
