@@ -103,12 +103,15 @@ def processes():
 
 
 def descendants(of=None):
-    """Living processes below this one: pid -> name. Orphans are adopted by this process, see `adopting`. Python's own helper for locks is none of ours."""
+    """Living processes below this one: pid -> name. Orphans are adopted by this process, see `adopting`. Python's own helper for locks is none of ours,
+    nor is the browser of other tests, below playwright's node, which starts and ends processes when it likes."""
     from multiprocessing.resource_tracker import _resource_tracker as helper
-    table, known = processes(), {of or os.getpid()}
+    mine = of or os.getpid()
+    table = {pid: row for pid, row in processes().items() if pid == mine or not row[1].startswith("node")}
+    known = {mine}
     while more := {p for p, (parent, _, _) in table.items() if parent in known} - known:
         known |= more
-    return {p: table[p][1] for p in known - {of or os.getpid(), getattr(helper, "_pid", None)} if not table[p][2]}
+    return {p: table[p][1] for p in known - {mine, getattr(helper, "_pid", None)} if not table[p][2]}
 
 
 @contextmanager
