@@ -8,7 +8,7 @@ __all__ = ['numeric_gradient', 'relative_error', 'd_sigmoid', 'd_tanh', 'd_relu'
 
 # %% ../nbs/04_backprop.ipynb #imports
 import numpy as np
-from .forward import forward, sigmoid, softmax, _check_labels
+from .forward import forward, sigmoid, softmax, _check_labels, _floats
 
 # %% ../nbs/04_backprop.ipynb #numeric-gradient
 def numeric_gradient(
@@ -80,7 +80,7 @@ def d_mse(
     "Gradient of `mse` for the predictions: 2 (Y_hat - Y) / (n c). Raises `ValueError` for unequal shapes."
     if np.shape(Y_hat) != np.shape(Y):
         raise ValueError(f"Y_hat has shape {np.shape(Y_hat)} and Y {np.shape(Y)}: they must be equal, or broadcasting compares every pair; reshape one")
-    return 2 * (Y_hat - Y) / Y_hat.size
+    return 2 * (_floats(Y_hat) - Y) / Y_hat.size
 
 # %% ../nbs/04_backprop.ipynb #d-bce
 def d_bce_from_logits(

@@ -120,6 +120,7 @@ def stratified_split(
 )->list:       # one ascending index array per part
     "Cut each class at random; every part has its share of every class within one row. Raises `ValueError` for a class with fewer rows than parts, or an empty part."
     y, pieces = np.asarray(y), []
+    if not len(y): raise ValueError("y is empty: expected at least one row for each part")
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
         if len(rows) < len(fractions): raise ValueError(f"class {label} has {len(rows)} rows for {len(fractions)} parts: collect more, merge it with another class, or leave it out")
@@ -204,7 +205,7 @@ def knn_impute(
     D, fallback = nan_distance(filled, T), Imputer().fit(T).values
     for j in range(T.shape[1]):
         rows, donors = np.flatnonzero(np.isnan(filled[:, j])), np.flatnonzero(~np.isnan(T[:, j]))
-        near = np.argsort(D[np.ix_(rows, donors)], axis=1)[:, :k]             # (rows, k), unknown distances last
+        near = np.argsort(D[np.ix_(rows, donors)], axis=1, kind="stable")[:, :k]   # (rows, k): of equally near rows the first, unknown distances last
         usable = ~np.isnan(D[rows[:, None], donors[near]])
         total = (T[donors[near], j] * usable).sum(axis=1)
         filled[rows, j] = np.where(usable.any(axis=1), total / np.maximum(usable.sum(axis=1), 1), fallback[j])

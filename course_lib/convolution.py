@@ -38,6 +38,9 @@ def _sizes(X, W, stride, padding):
         raise ValueError(f"images {X.shape}, filters {W.shape}: expected (n, ch, rows, cols) and (f, ch, k, k); reshape flat images first")
     return tuple(conv_output_size(side, W.shape[-1], stride, padding) for side in X.shape[2:])
 
+def _check_biases(W, b):
+    if b.shape != W.shape[:1]: raise ValueError(f"biases {b.shape} for {len(W)} filters: expected one for each, ({len(W)},)")
+
 # %% ../nbs/09b_convolution.ipynb #conv-loops
 def conv2d_loops(
     X,         # images (n, ch, rows, cols)
@@ -47,6 +50,7 @@ def conv2d_loops(
     padding=0, # zeros on each side
 ):             # (n, f, rows', cols')
     "A convolutional layer as it is defined, place by place: slow, to judge others by. Raises `ValueError` for shapes that do not fit."
+    _check_biases(W, b)
     (rows, cols), k, padded = _sizes(X, W, stride, padding), W.shape[-1], _padded(X, padding)
     Z = np.empty((len(X), len(W), rows, cols), np.result_type(X, W, b))
     for g, i, j in np.ndindex(len(W), rows, cols):
@@ -77,7 +81,7 @@ def conv2d(
     padding=0, # zeros on each side
 ):             # (n, f, rows', cols')
     "A convolutional layer as one matrix product (a cross-correlation: the filter is not flipped). Raises `ValueError` for shapes that do not fit."
-    _sizes(X, W, stride, padding)
+    _sizes(X, W, stride, padding); _check_biases(W, b)
     Z = im2col(X, W.shape[-1], stride, padding) @ W.reshape(len(W), -1).T + b      # (n, rows', cols', f)
     return Z.transpose(0, 3, 1, 2)
 

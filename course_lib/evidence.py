@@ -112,9 +112,10 @@ def wilson_interval(
 def majority_accuracy(
     labels, # sequence of labels, numbers or texts
 )->float:   # accuracy of always giving the most frequent label
-    "What a program reaches that does not look at its input. Raises `ValueError` for no labels."
-    if len(labels) == 0: raise ValueError("no labels: expected at least one")
-    return float(np.unique(np.asarray(labels), return_counts=True)[1].max() / len(labels))
+    "What a program reaches that does not look at its input. Raises `ValueError` for no labels or more than one axis."
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not len(labels): raise ValueError(f"labels of shape {labels.shape}: expected (n,) with at least one; use argmax(axis=1) on one-hot rows, list() on a text")
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
 # %% ../nbs/00_evidence.ipynb #version-clashes
 def _version(text):

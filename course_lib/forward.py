@@ -22,11 +22,17 @@ def dense(
     Z += b           # in place: no second array of this size
     return Z
 
+# %% ../nbs/03_forward.ipynb #floats
+def _floats(a):
+    "Whole numbers as float64, for small ones such as pixels wrap around; everything else as it is."
+    return a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype.kind in "biu" else a
+
 # %% ../nbs/03_forward.ipynb #sigmoid
 def sigmoid(
     Z, # any shape
 ):     # same shape, in [0, 1]
     "1 / (1 + exp(-Z)), which cannot overflow."
+    Z = _floats(Z)
     E = np.exp(-np.abs(Z))               # in (0, 1]
     return np.where(Z >= 0, 1, E) / (1 + E)
 
@@ -61,6 +67,7 @@ def softmax(
 ):     # (n, c), each row sums to 1
     "Probabilities of each row, which cannot overflow. Raises `ValueError` unless Z has two axes."
     _check_rows(Z)
+    Z = _floats(Z)
     E = np.exp(Z - Z.max(axis=1, keepdims=True))
     E /= E.sum(axis=1, keepdims=True)
     return E
@@ -71,6 +78,7 @@ def log_softmax(
 ):     # (n, c), logarithms of the probabilities
     "log(softmax(Z)) without taking the logarithm of a rounded zero. Raises `ValueError` unless Z has two axes."
     _check_rows(Z)
+    Z = _floats(Z)
     S = Z - Z.max(axis=1, keepdims=True)
     return S - np.log(np.exp(S).sum(axis=1, keepdims=True))
 
@@ -85,7 +93,7 @@ def mse(
 )->float:
     "Mean squared error over all entries. Raises `ValueError` if the shapes differ."
     _check_same_shape(Y_hat, Y, "mse(Y_hat, Y)")
-    return float(np.mean((Y_hat - Y) ** 2))
+    return float(np.mean((_floats(Y_hat) - Y) ** 2))
 
 # %% ../nbs/03_forward.ipynb #bce
 def bce_from_logits(
@@ -95,6 +103,7 @@ def bce_from_logits(
     "Mean binary cross-entropy of sigmoid(z), finite for every finite z. Raises `ValueError` for unequal shapes or targets outside 0 to 1."
     _check_same_shape(z, y, "bce_from_logits(z, y)")
     if np.min(y) < 0 or np.max(y) > 1: raise ValueError(f"bce_from_logits: targets from {np.min(y)} to {np.max(y)}; expected 0 to 1")
+    z = _floats(z)
     return float(np.mean(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))))
 
 # %% ../nbs/03_forward.ipynb #check-labels
@@ -112,6 +121,7 @@ def cross_entropy(
 )->float:
     "Mean of -log_softmax(logits)[i, y[i]]. Raises `ValueError` for labels that do not fit."
     _check_labels(logits, y)
+    logits = _floats(logits)
     S = logits - logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(S).sum(axis=1))
     return float(np.mean(log_sum - S[np.arange(len(y)), y]))

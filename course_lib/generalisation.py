@@ -84,7 +84,8 @@ def soft_threshold(
     V,      # any shape
     amount, # at least 0
 ):          # same shape and dtype
-    "Move every entry towards 0 by `amount` and stop there: sign(V) max(|V| - amount, 0). Raises `ValueError` for a negative amount."
+    "Move every entry towards 0 by `amount` and stop there: sign(V) max(|V| - amount, 0). Raises `ValueError` for a negative amount or whole numbers."
+    if V.dtype.kind != "f": raise ValueError(f"V is {V.dtype}: expected floats, for an amount below 1 would be lost; use V.astype(np.float64)")
     if not amount >= 0: raise ValueError(f"amount={amount}: expected at least 0")
     return np.sign(V) * np.maximum(np.abs(V) - V.dtype.type(amount), 0)
 
@@ -170,11 +171,12 @@ def paired_verdict(
     worth,           # the smallest difference that would matter, positive
     confidence=0.95, # of the interval
 )->dict:             # mean, sd, low, high, verdict
-    "Student's interval of the mean difference, and what it allows to say. Raises `ValueError` for fewer than 2 differences or a worth that is not positive."
+    "Student's interval of the mean difference, and what it allows to say. Raises `ValueError` for fewer than 2 differences, one that is not finite, a worth that is not positive, or a confidence outside 0 to 1."
     from scipy.stats import t
     differences = np.asarray(differences, dtype=float)
     if differences.ndim != 1 or len(differences) < 2: raise ValueError(f"differences of shape {differences.shape}: expected (m,) with m at least 2, one for each seed")
-    if not worth > 0: raise ValueError(f"worth={worth}: expected a positive number, the smallest difference that would matter")
+    if not np.isfinite(differences).all(): raise ValueError(f"differences {differences}: expected finite numbers; a run that failed has no difference")
+    if not (worth > 0 and 0 < confidence < 1): raise ValueError(f"worth={worth}, confidence={confidence}: expected a positive number and a share such as 0.95")
     m, mean, sd = len(differences), float(differences.mean()), float(differences.std(ddof=1))
     half = float(t.ppf((1 + confidence) / 2, m - 1)) * sd / math.sqrt(m)
     low, high = mean - half, mean + half

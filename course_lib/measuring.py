@@ -265,9 +265,10 @@ def cross_validate(
     y,     # (n,) labels
     parts, # test rows of each fold, as folds, stratified_folds or grouped_folds make them
 ):         # (k,) accuracy of each fold
-    "Train on all rows outside a part, test on the part. Raises `ValueError` for a row tested twice, an empty part, or predictions of another shape than the labels."
+    "Train on all rows outside a part, test on the part. Raises `ValueError` for a row tested twice or not there, an empty part, or predictions of another shape than the labels."
     if not len(parts) or not all(map(len, parts)): raise ValueError(f"parts of {[len(p) for p in parts]} rows: expected at least one part, and none empty")
     tested = np.concatenate(parts)
+    if tested.min() < 0 or tested.max() >= len(y): raise ValueError(f"rows from {tested.min()} to {tested.max()}: expected 0 to {len(y) - 1}")
     if len(np.unique(tested)) < len(tested): raise ValueError(f"{len(tested) - len(np.unique(tested))} rows are in two parts: each may be tested once")
     scores = []
     for test in parts:

@@ -135,7 +135,7 @@ class Tensor:
         for t in reversed(tape):
             for x, step in t.links:
                 g = unbroadcast(step(t.grad), x.shape).astype(x.dtype, copy=False)
-                x.grad = g if x.grad is None else x.grad + g         # added, for x may be used by others too
+                x.grad = g if x.grad is None else np.asarray(x.grad + g)  # added, for x may be used by others too
 
     def __array_ufunc__(self, f, method, *inputs, **options):
         if method != "__call__": raise TypeError(f"np.{f.__name__}.{method} is not on the tape: use a method of Tensor such as .sum()")
@@ -145,6 +145,8 @@ class Tensor:
     def __float__(self): raise TypeError("float() of a Tensor would leave the tape without a trace: take .item() if that is what you want")
     def __getitem__(self, key): return apply(operator.getitem, self, key)
     def __len__(self): return len(self.data)
+    def __iter__(self): return (self[i] for i in range(len(self)))
+    def __bool__(self): return bool(self.data)
     def __repr__(self): return f"Tensor({np.array2string(self.data, precision=4, threshold=8)}{', ' + self.name if self.name else ''})"
 
 # %% ../nbs/04b_tape.ipynb #tensor-methods

@@ -34,7 +34,7 @@ def evaluate(
     batch_size=5000, # rows at a time; bounds the memory
 ):                   # mean loss, accuracy
     "Mean cross-entropy and accuracy over all rows of `X`; each row has the same weight. Raises `ValueError` for no rows."
-    if not len(X): raise ValueError(f"X has shape {X.shape}: expected at least one row to evaluate")
+    if not len(X) or len(y) != len(X) or batch_size < 1: raise ValueError(f"X {X.shape}, y {y.shape}, batch_size={batch_size}: expected at least one row, a label for each, and a positive batch size")
     loss, hits = 0.0, 0
     for start in range(0, len(X), batch_size):
         labels = y[start:start + batch_size]
