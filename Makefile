@@ -46,7 +46,7 @@ export: $(DONE)  ## write course_lib/ from the notebooks
 
 lock:  ## write requirements.lock from a fresh installation of pyproject.toml
 	@rm -rf _build/lock && $(PYTHON) -m venv _build/lock && _build/lock/bin/pip install -q '.[lab,grading,site,dev]'
-	@_build/lock/bin/pip freeze --all --exclude pip --exclude course-lib | sort -f | sed -E 's/^(tensorflow[-_]cpu==[^ ;]+)$$/\1; sys_platform == "linux" and platform_machine == "x86_64"/; s/^(torch==[0-9.]+)\+cpu$$/\1/; s/^(pexpect|ptyprocess)(==.*)$$/\1\2; sys_platform != "win32"/; s/^(landlock|pyseccomp)(==.*)$$/\1\2; sys_platform == "linux"/' > requirements.lock
+	@_build/lock/bin/pip freeze --all --exclude pip --exclude course-lib | sort -f | sed -E 's/^(tensorflow[-_]cpu==[^ ;]+)$$/\1; sys_platform == "linux" and platform_machine == "x86_64"/; s/^(torch==[0-9.]+)\+cpu$$/\1/; s/^(pexpect|ptyprocess|uvloop)(==.*)$$/\1\2; sys_platform != "win32"/; s/^(landlock|pyseccomp)(==.*)$$/\1\2; sys_platform == "linux"/' > requirements.lock
 	@sed -nE "s/^tensorflow[-_]cpu(==[0-9.]+);.*/tensorflow\1; sys_platform != \"linux\" or platform_machine != \"x86_64\"/p" requirements.lock >> requirements.lock
 	@rm -rf _build/lock && wc -l requirements.lock
 

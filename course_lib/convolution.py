@@ -70,7 +70,7 @@ def im2col(
     for side in X.shape[2:]: conv_output_size(side, k, stride, padding)
     windows = sliding_window_view(_padded(X, padding), (k, k), axis=(2, 3))[:, :, ::stride, ::stride]   # (n, ch, rows', cols', k, k)
     windows = windows.transpose(0, 2, 3, 1, 4, 5)
-    return windows.reshape(*windows.shape[:3], -1)
+    return windows.reshape(*windows.shape[:3], X.shape[1] * k * k)
 
 # %% ../nbs/09b_convolution.ipynb #conv2d
 def conv2d(
@@ -132,7 +132,7 @@ def conv2d_backward(
     if dZ.shape != want: raise ValueError(f"dZ has shape {dZ.shape}, expected that of the result, {want}")
     D = dZ.transpose(0, 2, 3, 1).reshape(-1, len(W))                               # (places of all images, f)
     P = im2col(X, W.shape[-1], stride, padding)                                    # (n, rows', cols', ch*k*k)
-    dW = (D.T @ P.reshape(len(D), -1)).reshape(W.shape)                             # transposed: W holds a filter in each row
+    dW = (D.T @ P.reshape(len(D), P.shape[-1])).reshape(W.shape)                    # transposed: W holds a filter in each row
     dP = (D @ W.reshape(len(W), -1)).reshape(P.shape)
     return col2im(dP, X.shape, W.shape[-1], stride, padding), dW, D.sum(axis=0)
 
@@ -175,7 +175,7 @@ def cnn_forward(
     Z1 = conv2d(A0, params["W1"], params["b1"], stride=2, padding=1)       # (n, 8, 14, 14)
     A1 = relu(Z1)
     Z2 = conv2d(A1, params["W2"], params["b2"], stride=2, padding=1)       # (n, 16, 7, 7)
-    flat = relu(Z2).reshape(len(X), -1)                                     # (n, 784)
+    flat = relu(Z2).reshape(len(X), np.prod(Z2.shape[1:]))                  # (n, 784)
     return dense(flat, params["W3"], params["b3"]), dict(A0=A0, Z1=Z1, A1=A1, Z2=Z2, flat=flat)
 
 def cnn_loss_and_grads(

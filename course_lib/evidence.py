@@ -14,19 +14,26 @@ import numpy as np
 # %% ../nbs/00_evidence.ipynb #parse-log
 _TIME = re.compile(r"(?<![\w.])(\d+)(s|ms|us)/(step|sample)")
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+_FIGURE = re.compile(r"([A-Za-z]\w*): (-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|(?:nan|inf)\b))")
+
+def _finished(text):
+    "For each line of `text` the last drawing of a bar that is full, without colour codes and backspaces."
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\x08", "", text).replace("\r\n", "\n")
+    for line in plain.split("\n"):
+        full = [d for d in line.split("\r") if (count := re.match(r"\s*(\d+)/(\d+)\b", d)) and int(count[1]) == int(count[2])]
+        yield from full[-1:]
 
 def parse_log(
     text, # the log, with or without the lines "Epoch 1/20"
 )->list:  # one dict for each epoch: steps, seconds, each (seconds), each_error (half of its last digit), per ("step" or "sample"), figures (name -> printed text)
-    "Figures of a Keras log, as printed. Raises `ValueError` if no line is one of an epoch. Source: the output of Keras 3 and TensorFlow 2."
+    "Figures of a Keras log, as printed; of a bar that was recorded while it moved, the last drawing. Raises `ValueError` if no line is one of a finished epoch. Source: the output of Keras 3 and TensorFlow 2."
     rows = []
-    for line in text.splitlines():
-        if not (count := re.match(r"\s*(\d+)/(\d+)\b", line)): continue
+    for line in _finished(text):
         total, one = re.search(r"(?<![\w.])(\d+)s(?![\w/])", line), _TIME.search(line)
-        row = dict(steps=int(count[2]), seconds=int(total[1]) if total else None, each=None, each_error=None, per=None)
+        row = dict(steps=int(line.partition("/")[0]), seconds=int(total[1]) if total else None, each=None, each_error=None, per=None)
         if one: row |= dict(each=int(one[1]) * _SECONDS[one[2]], each_error=0.5 * _SECONDS[one[2]], per=one[3])
-        rows.append(row | dict(figures=dict(re.findall(r"([A-Za-z]\w*): (-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)", line))))
-    if not rows: raise ValueError(f"no epoch found in {text[:60]!r}; expected lines that begin like '32/32'")
+        rows.append(row | dict(figures=dict(_FIGURE.findall(line))))
+    if not rows: raise ValueError(f"no finished epoch found in {text[:60]!r}; expected lines that begin like '32/32'")
     return rows
 
 # %% ../nbs/00_evidence.ipynb #time-bounds
@@ -106,7 +113,7 @@ def wilson_interval(
     share, shrink = k / n, 1 / (1 + z * z / n)
     centre = shrink * (share + z * z / (2 * n))
     half = shrink * z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    return 0.0 if k == 0 else max(centre - half, 0.0), 1.0 if k == n else min(centre + half, 1.0)      # both ends are exact there
 
 # %% ../nbs/00_evidence.ipynb #majority
 def majority_accuracy(

@@ -112,14 +112,15 @@ def _check_labels(logits, y):
     n, c = logits.shape
     if y.shape != (n,) or y.dtype.kind not in "iu":
         raise ValueError(f"labels of shape {y.shape} and type {y.dtype}: expected ({n},) integers; use argmax(axis=1) on one-hot rows")
-    if n and not 0 <= y.min() <= y.max() < c: raise ValueError(f"labels from {y.min()} to {y.max()}: expected 0 to {c - 1} for {c} logits")
+    if not n: raise ValueError("no rows: an empty batch has no mean loss; give at least one example")
+    if not 0 <= y.min() <= y.max() < c: raise ValueError(f"labels from {y.min()} to {y.max()}: expected 0 to {c - 1} for {c} logits")
 
 # %% ../nbs/03_forward.ipynb #cross-entropy
 def cross_entropy(
     logits, # (n, c)
     y,      # (n,) integer labels from 0 to c - 1
 )->float:
-    "Mean of -log_softmax(logits)[i, y[i]]. Raises `ValueError` for labels that do not fit."
+    "Mean of -log_softmax(logits)[i, y[i]]. Raises `ValueError` for labels that do not fit, and for no rows."
     _check_labels(logits, y)
     logits = _floats(logits)
     S = logits - logits.max(axis=1, keepdims=True)

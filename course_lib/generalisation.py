@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'SETTINGS', 'flip_labels', 'l2_penalty', 'Penalised', 'l1_penalty', 'soft_threshold', 'Proximal',
-           'dropout_masks', 'dropout_loss_and_grads', 'fit_dropout', 'paired_verdict', 'regularised_run',
+           'dropout_masks', 'dropout_loss_and_grads', 'dropout_gradients', 'paired_verdict', 'regularised_run',
            'noise_trials', 'choose_strengths', 'soft_vote', 'hard_vote', 'mlp_estimator', 'draw_architectures']
 
 # %% ../nbs/08_generalisation.ipynb #imports
@@ -14,10 +14,10 @@ import numpy as np
 from tqdm.auto import tqdm
 from .backprop import d_cross_entropy, d_relu
 from .data import load_mnist
-from .forward import cross_entropy, dense, forward, init_params, parameter_count, relu, softmax
+from .forward import cross_entropy, dense, forward, init_params, relu, softmax
 from .mnist import conditions
 from .optimisers import SGD, cosine_lr
-from .training import EarlyStopping, evaluate, fit, minibatches
+from .training import EarlyStopping, evaluate, fit
 
 # %% ../nbs/08_generalisation.ipynb #flip-labels
 def flip_labels(
@@ -26,10 +26,13 @@ def flip_labels(
     classes, # number of classes
     rng,     # NumPy Generator
 ):           # (n,), a copy
-    "Change exactly `round(share * n)` labels, each to another class at random. Raises `ValueError` for a share or labels out of range."
+    "Change exactly `round(share * n)` labels, each to another class at random. Raises `TypeError` unless y holds integers (n,), `ValueError` for a share or labels out of range."
+    y = np.array(y)                                                          # a copy
+    if y.ndim != 1 or y.dtype.kind not in "iu": raise TypeError(f"labels of shape {y.shape} and type {y.dtype}: expected integers (n,), as in y.astype(int)")
     if not 0 <= share <= 1: raise ValueError(f"share={share}: expected 0 to 1, as in 0.4 for 40 %")
-    if classes < 2 or np.min(y) < 0 or np.max(y) >= classes: raise ValueError(f"labels {np.min(y)} to {np.max(y)} with classes={classes}: expected 0 to classes - 1, at least two classes")
-    y, rows = y.copy(), rng.permutation(len(y))[:round(share * len(y))]
+    if not len(y): raise ValueError("no labels: expected at least one")
+    if classes < 2 or y.min() < 0 or y.max() >= classes: raise ValueError(f"labels {y.min()} to {y.max()} with classes={classes}: expected 0 to classes - 1, at least two classes")
+    rows = rng.permutation(len(y))[:round(share * len(y))]
     y[rows] = (y[rows] + rng.integers(1, classes, len(rows))) % classes      # a step of 1 to classes - 1 never lands on itself
     return y
 
@@ -49,17 +52,29 @@ def l2_penalty(
     return value, {k: p * p.dtype.type(strength) if k in _weights(params) else np.zeros_like(p) for k, p in params.items()}
 
 # %% ../nbs/08_generalisation.ipynb #penalised
-class Penalised:
-    "An optimiser that minimises the loss plus a penalty: the penalty's gradient is added before each step."
+class _WithPenalty:
+    "What optimisers around another one share. The state is that of the optimiser inside, beside kind, penalty (its name) and strength."
     def __init__(self,
         optimizer, # SGD, Adam, ...
         penalty,   # penalty(params, strength) -> value, gradients
-        strength,  # of the penalty
+        strength,  # of the penalty, at least 0
     ):
         _check_strength(strength)
-        self.optimizer, self.penalty, self.strength = optimizer, penalty, strength
+        self.optimizer, self.penalty, self.strength = optimizer, penalty, float(strength)
     @property
     def lr(self): return self.optimizer.lr
+    def _numbers(self): return dict(kind=type(self).__name__, penalty=getattr(self.penalty, "__name__", type(self.penalty).__name__), strength=self.strength)
+    def state(self):
+        "All that the next step depends on; `inner/` marks what belongs to the optimiser inside."
+        return self._numbers() | {f"inner/{k}": v for k, v in self.optimizer.state().items()}
+    def load_state(self, state):
+        "Continue from `state`. Raises `ValueError` if another optimiser, or one with other settings, made it."
+        for k, mine in self._numbers().items():
+            if state.get(k) != mine: raise ValueError(f"the saved optimiser has {k}={state.get(k)}, this one {k}={mine}: build it as it was saved")
+        self.optimizer.load_state({k.removeprefix("inner/"): v for k, v in state.items() if k.startswith("inner/")})
+
+class Penalised(_WithPenalty):
+    "An optimiser that minimises the loss plus a penalty: the penalty's gradient is added before each step. Raises `ValueError` for a negative strength."
     def step(self,
         params,  # dict of arrays, changed in place
         grads,   # gradients of the loss alone; not changed
@@ -89,16 +104,12 @@ def soft_threshold(
     if not amount >= 0: raise ValueError(f"amount={amount}: expected at least 0")
     return np.sign(V) * np.maximum(np.abs(V) - V.dtype.type(amount), 0)
 
-class Proximal:
-    "Gradient descent on the loss plus an L1 penalty, with exact zeros: a step on the loss, then `soft_threshold` of the weights by lr times strength. Source: Beck and Teboulle 2009."
+class Proximal(_WithPenalty):
+    "Gradient descent on the loss plus an L1 penalty, with exact zeros: a step on the loss, then `soft_threshold` of the weights by lr times strength. Raises `ValueError` for a negative strength. Source: Beck and Teboulle 2009."
     def __init__(self,
         optimizer, # SGD without momentum: the threshold belongs to a step of length lr
-        strength,  # of the L1 penalty
-    ):
-        _check_strength(strength)
-        self.optimizer, self.strength = optimizer, strength
-    @property
-    def lr(self): return self.optimizer.lr
+        strength,  # of the L1 penalty, at least 0
+    ): super().__init__(optimizer, l1_penalty, strength)
     def step(self,
         params,  # dict of arrays, changed in place
         grads,   # gradients of the loss alone
@@ -109,6 +120,9 @@ class Proximal:
         for k in _weights(params): params[k][...] = soft_threshold(params[k], self.strength * (self.lr if lr is None else lr))
 
 # %% ../nbs/08_generalisation.ipynb #dropout-masks
+def _check_rate(rate):
+    if not 0 <= rate < 1: raise ValueError(f"rate={rate}: expected 0 <= rate < 1, the probability that an activation is dropped")
+
 def dropout_masks(
     sizes,            # units of each hidden layer
     n,                # rows of the batch
@@ -117,7 +131,7 @@ def dropout_masks(
     dtype=np.float32, # of the masks
 )->list:              # one (n, h) array for each hidden layer: 0 or 1 / (1 - rate)
     "Masks of inverted dropout, to be multiplied onto the activations. Raises `ValueError` for a rate outside 0 to 1. Source: Srivastava et al. 2014."
-    if not 0 <= rate < 1: raise ValueError(f"rate={rate}: expected 0 <= rate < 1, the probability that an activation is dropped")
+    _check_rate(rate)
     return [((rng.random((n, h)) >= rate) / (1 - rate)).astype(dtype) for h in sizes]
 
 # %% ../nbs/08_generalisation.ipynb #dropout-loss
@@ -129,10 +143,11 @@ def dropout_loss_and_grads(
 ):          # loss (float), gradients (dict with the keys of params)
     "Mean cross-entropy of an MLP whose hidden activations are multiplied by `masks`, and its gradients. Raises `ValueError` for masks that do not fit."
     layers, inputs, Zs = len(params) // 2, [X], []
+    if len(masks) != layers - 1: raise ValueError(f"{len(masks)} masks for {layers - 1} hidden layers: expected one for each")
     for l in range(1, layers + 1):
         Z = dense(inputs[-1], params[f"W{l}"], params[f"b{l}"])
         if l < layers:
-            if l > len(masks) or masks[l-1].shape != Z.shape: raise ValueError(f"masks of shapes {[m.shape for m in masks]}: expected one for each hidden layer, {Z.shape} for layer {l}")
+            if masks[l-1].shape != Z.shape: raise ValueError(f"masks of shapes {[m.shape for m in masks]}: expected one for each hidden layer, {Z.shape} for layer {l}")
             Zs.append(Z); inputs.append(relu(Z) * masks[l-1])
     grads, dZ = dict.fromkeys(params), d_cross_entropy(Z, y)
     for l in range(layers, 0, -1):
@@ -141,29 +156,16 @@ def dropout_loss_and_grads(
     return cross_entropy(Z, y), grads
 
 # %% ../nbs/08_generalisation.ipynb #fit-dropout
-def fit_dropout(
-    params,        # dict of arrays, trained in place
-    optimizer,     # with a method `step`
-    X, y,          # training part: (n, d) and (n,) integer labels
-    rate,          # probability that a hidden activation is dropped
-    *,
-    epochs,        # passes over the training part
-    batch_size,    # examples per step
-    rng,           # NumPy Generator: order of the examples, as in `fit`
-    mask_rng,      # NumPy Generator: masks
-    schedule=None, # schedule(lr, step, steps) -> learning rate of that step
-)->list:           # mean training loss of each epoch, measured with dropout
-    "Train with inverted dropout on all hidden layers; predictions need no dropout. Raises `ValueError` for a rate outside 0 to 1."
-    sizes = [p.size for k, p in params.items() if k.startswith("b")][:-1]
-    losses, step, steps = [], 0, epochs * math.ceil(len(X) / batch_size)
-    for _ in range(epochs):
-        total = 0.0
-        for rows in minibatches(len(X), batch_size, rng):
-            loss, grads = dropout_loss_and_grads(params, X[rows], y[rows], dropout_masks(sizes, len(rows), rate, mask_rng, X.dtype))
-            optimizer.step(params, grads, schedule(optimizer.lr, step, steps) if schedule else None)
-            total, step = total + loss * len(rows), step + 1
-        losses.append(total / len(X))
-    return losses
+def dropout_gradients(
+    rate, # probability that a hidden activation is dropped, 0 <= rate < 1
+    rng,  # NumPy Generator of the masks; a checkpoint of `fit` keeps its state only if `fit` has the same one
+):        # gradients(params, X, y) -> loss with dropout, gradients
+    "A function for `fit(..., gradients=)`: inverted dropout on all hidden layers, fresh masks for each batch. Predictions need none. Raises `ValueError` for a rate outside 0 to 1."
+    _check_rate(rate)
+    def gradients(params, X, y):
+        sizes = [p.size for k, p in params.items() if k.startswith("b")][:-1]          # units of the hidden layers
+        return dropout_loss_and_grads(params, X, y, dropout_masks(sizes, len(X), rate, rng, X.dtype))
+    return gradients
 
 # %% ../nbs/08_generalisation.ipynb #paired-verdict
 def paired_verdict(
@@ -189,11 +191,11 @@ SETTINGS = ((500, 0.0), (1000, 0.0), (1000, 0.2), (1000, 0.4), (1000, 0.6))     
 
 def _train(params, X, y, method, strength, epochs, order, mask_rng):
     "Train `params` by one of METHODS."
-    common, held = dict(epochs=epochs, batch_size=32, rng=order, schedule=cosine_lr), len(X) // 5
+    common, held = dict(epochs=epochs, batch_size=32, rng=order, schedule=cosine_lr, progress=False), len(X) // 5
     optimizer = {"L2": lambda: Penalised(SGD(0.2), l2_penalty, strength), "L1": lambda: Proximal(SGD(0.2), strength)}.get(method, lambda: SGD(0.2))()
-    if method == "dropout": fit_dropout(params, optimizer, X, y, strength, mask_rng=mask_rng, **common)
-    elif method == "early stopping": fit(params, optimizer, X[held:], y[held:], X[:held], y[:held], early_stopping=EarlyStopping(strength), progress=False, **common)
-    else: fit(params, optimizer, X, y, X[:1], y[:1], progress=False, **common)
+    if method == "dropout": common |= dict(gradients=dropout_gradients(strength, mask_rng))
+    if method == "early stopping": fit(params, optimizer, X[held:], y[held:], X[:held], y[:held], early_stopping=EarlyStopping(strength), **common)
+    else: fit(params, optimizer, X, y, X[:1], y[:1], **common)
 
 def regularised_run(
     method,    # a key of METHODS
@@ -251,9 +253,10 @@ def choose_strengths(
 def soft_vote(
     probs, # (m, n, c): probabilities of m members for n examples
 ):         # (n,) classes; the first of equals
-    "The class with the largest mean probability. Raises `ValueError` unless every row of every member sums to 1."
+    "The class with the largest mean probability. Raises `ValueError` for negative entries, or unless every row of every member sums to 1."
     probs = np.asarray(probs)
     if probs.ndim != 3 or not len(probs) or not np.allclose(probs.sum(axis=2), 1, atol=1e-4): raise ValueError(f"probs of shape {probs.shape}: expected (m, n, c), rows that sum to 1; apply softmax to logits first")
+    if probs.size and probs.min() < 0: raise ValueError(f"the smallest entry of probs is {probs.min()}: a probability is at least 0; apply softmax to logits first")
     return probs.mean(axis=0).argmax(axis=1)
 
 def hard_vote(

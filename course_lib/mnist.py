@@ -15,8 +15,7 @@ import numpy as np
 from tqdm.auto import tqdm
 from .data import load_mnist
 from .forward import forward, init_params
-from .backprop import loss_and_grads
-from .training import SGD, cosine_lr, evaluate, fit, minibatches
+from .training import SGD, cosine_lr, fit
 
 # %% ../nbs/09_mnist.ipynb #one-thread
 def _keras():

@@ -76,7 +76,7 @@ class _Optimizer:
 
 # %% ../nbs/05_optimisers.ipynb #sgd
 class SGD(_Optimizer):
-    "Gradient descent with momentum, in place: v = momentum v + g, then p -= lr v. Sources: Polyak 1964; Sutskever et al. 2013."
+    "Gradient descent with momentum, in place: v = momentum v + g, then p -= lr v. Raises `ValueError` for a setting that is negative or not finite, a momentum of 1 or more, nesterov without momentum. Sources: Polyak 1964; Sutskever et al. 2013."
     def __init__(self,
         lr=0.1,           # learning rate
         momentum=0.0,     # 0: plain gradient descent
@@ -98,7 +98,7 @@ class SGD(_Optimizer):
 
 # %% ../nbs/05_optimisers.ipynb #rmsprop
 class RMSProp(_Optimizer):
-    "Gradients divided by the root of their mean square, in place; the same steps as torch.optim.RMSprop. Source: Tieleman and Hinton 2012."
+    "Gradients divided by the root of their mean square, in place; the same steps as torch.optim.RMSprop. Raises `ValueError` for a setting that is negative or not finite, a beta of 1 or more, eps 0. Source: Tieleman and Hinton 2012."
     def __init__(self,
         lr=1e-3,   # learning rate
         beta=0.99, # decay of the average of g squared
@@ -116,7 +116,7 @@ class RMSProp(_Optimizer):
 
 # %% ../nbs/05_optimisers.ipynb #adam
 class Adam(_Optimizer):
-    "Adam with bias correction, in place; the same steps as torch.optim.Adam. Source: Kingma and Ba 2015."
+    "Adam with bias correction, in place; the same steps as torch.optim.Adam. Raises `ValueError` for a setting that is negative or not finite, a beta of 1 or more, eps 0. Source: Kingma and Ba 2015."
     def __init__(self,
         lr=1e-3,            # learning rate
         betas=(0.9, 0.999), # decay of the averages of g and of g squared
@@ -138,7 +138,7 @@ class Adam(_Optimizer):
 
 # %% ../nbs/05_optimisers.ipynb #adamw
 class AdamW(Adam):
-    "Adam with decoupled weight decay, in place; the same steps as torch.optim.AdamW. Source: Loshchilov and Hutter 2019."
+    "Adam with decoupled weight decay, in place; the same steps as torch.optim.AdamW. Raises `ValueError` for a setting that is negative or not finite, a beta of 1 or more, eps 0. Source: Loshchilov and Hutter 2019."
     def __init__(self,
         lr=1e-3,            # learning rate
         betas=(0.9, 0.999), # decay of the averages of g and of g squared

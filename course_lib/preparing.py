@@ -82,11 +82,12 @@ def shift_images(
     down, right = np.asarray(down), np.asarray(right)
     if X.ndim != 2 or X.shape[1] != rows * columns or down.shape != (len(X),) or right.shape != (len(X),) or {down.dtype.kind, right.dtype.kind} - set("iu"):
         raise ValueError(f"images {X.shape}, down {down.dtype}{list(down.shape)}, right {right.dtype}{list(right.shape)}: expected (n, {rows * columns}) and one whole number for each image")
+    down, right = down.astype(int), right.astype(int)                               # np.abs(np.int8(-128)) is -128
     most = int(max(np.abs(down).max(initial=0), np.abs(right).max(initial=0)))
     padded = np.pad(X.reshape(-1, rows, columns), ((0, 0), (most, most), (most, most)))
     n = np.arange(len(X))[:, None, None]                                            # (n, 1, 1)
-    i = (most - down.astype(int))[:, None, None] + np.arange(rows)[:, None]         # (n, rows, 1)
-    j = (most - right.astype(int))[:, None, None] + np.arange(columns)              # (n, 1, columns)
+    i = (most - down)[:, None, None] + np.arange(rows)[:, None]                     # (n, rows, 1)
+    j = (most - right)[:, None, None] + np.arange(columns)                          # (n, 1, columns)
     return padded[n, i, j].reshape(X.shape)
 
 def shift_batch(

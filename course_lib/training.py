@@ -59,13 +59,13 @@ def _augmented(augment, Xb, rng):
         raise ValueError(f"augment returned {out.dtype}{list(out.shape)}, expected {Xb.dtype}{list(Xb.shape)}: keep shape and type, as in out.astype(X.dtype)")
     return out
 
-def _train_epoch(params, optimizer, X, y, batch_size, rng, rate, first, augment):
+def _train_epoch(params, optimizer, X, y, batch_size, rng, rate, first, augment, gradients=loss_and_grads):
     "One pass over the training part, from step `first` on; returns the mean loss over its examples and the last learning rate."
     total, buffer = 0.0, np.empty((min(batch_size, len(X)), X.shape[1]), X.dtype)
     for step, rows in enumerate(minibatches(len(X), batch_size, rng), start=first):
         Xb = np.take(X, rows, axis=0, out=buffer[:len(rows)], mode="clip")    # (rows, d); "clip" writes without a detour
         if augment: Xb = _augmented(augment, Xb, rng)
-        loss, grads = loss_and_grads(params, Xb, y[rows])
+        loss, grads = gradients(params, Xb, y[rows])
         lr = rate(step)
         if not math.isfinite(loss): raise FloatingPointError(f"the loss is {loss} at step {step + 1}, learning rate {lr:g}: lower it, or check the data")
         total += loss * len(rows)
@@ -73,17 +73,17 @@ def _train_epoch(params, optimizer, X, y, batch_size, rng, rate, first, augment)
     return total / len(X), lr
 
 # %% ../nbs/06_training.ipynb #epoch-row
-def _epoch_row(params, optimizer, train, val, batch_size, rng, rate, epoch, augment):
+def _epoch_row(params, optimizer, train, val, batch_size, rng, rate, epoch, augment, gradients):
     "Train on the pair `train` for one epoch, validate on the pair `val`; returns the row of the history."
     start, first = time.perf_counter(), (epoch - 1) * math.ceil(len(train[0]) / batch_size)
-    train_loss, lr = _train_epoch(params, optimizer, *train, batch_size, rng, rate, first, augment)
+    train_loss, lr = _train_epoch(params, optimizer, *train, batch_size, rng, rate, first, augment, gradients)
     val_loss, val_accuracy = evaluate(params, *val)
     if not math.isfinite(val_loss): raise FloatingPointError(f"the validation loss is {val_loss} after epoch {epoch}, learning rate {lr:g}: lower it, or check the data")
     return dict(epoch=epoch, train_loss=train_loss, val_loss=val_loss, val_accuracy=val_accuracy,
                 lr=lr, seconds=time.perf_counter() - start)
 
 def _run_settings(y, batch_size, steps):
-    "Numbers that a resumed run must share; `steps` is None without a schedule."
+    "Numbers that a resumed run must share; `steps` is None without a schedule. Functions (schedule, augment, gradients) cannot be compared and are left out."
     return dict(examples=len(y), labels_crc=zlib.crc32(np.ascontiguousarray(y)), batch_size=batch_size, steps=steps)
 
 # %% ../nbs/06_training.ipynb #fit
@@ -98,11 +98,12 @@ def fit(
     rng,                 # NumPy Generator: order of the examples and augmentation
     schedule=None,       # schedule(lr, step, steps) -> learning rate of that step, for example cosine_lr
     augment=None,        # augment(X_batch, rng) -> batch of the same shape
+    gradients=loss_and_grads, # gradients(params, X, y) -> loss, gradients of a batch
     early_stopping=None, # EarlyStopping; the best parameters are restored at the end
     checkpoint=None,     # file: saved after each epoch, resumed from if it exists
     progress=True,       # show a bar
 )->list:                 # history: one dict per epoch
-    "Train `params` in place. Raises `ValueError` for data that do not fit, `FloatingPointError` for a loss that is not finite."
+    "Train `params` in place; a resumed run must be given the same functions, which no checkpoint holds. Raises `ValueError` for data that do not fit, `FloatingPointError` for a loss that is not finite."
     _check_data(params, X, y, "training data"); _check_data(params, X_val, y_val, "validation data")
     if epochs < 1 or batch_size < 1: raise ValueError(f"epochs={epochs}, batch_size={batch_size}: both must be at least 1")
     X, stop, steps = np.ascontiguousarray(X), early_stopping, epochs * math.ceil(len(X) / batch_size)
@@ -112,7 +113,7 @@ def fit(
     history = _resume(checkpoint, params, optimizer, rng, stop, run) if resumed else []
     with tqdm(total=epochs, initial=len(history), disable=not progress, unit="epoch", leave=False) as bar:
         while len(history) < epochs and not (stop and stop.stopped):
-            row = _epoch_row(params, optimizer, (X, y), (X_val, y_val), batch_size, rng, rate, len(history) + 1, augment)
+            row = _epoch_row(params, optimizer, (X, y), (X_val, y_val), batch_size, rng, rate, len(history) + 1, augment, gradients)
             history.append(row)
             if stop: stop.update(row["epoch"], row["val_loss"], params)
             if checkpoint: save_checkpoint(checkpoint, params, optimizer, rng, history, stop, run)

@@ -18,7 +18,7 @@ from .mutants import Mutant, mutated, reference_cells, reference_mutants
 from .notebook import cell_text, read_source
 from .release import read_notebook
 from ..results import write_text
-from ..settings import CourseError
+from ..settings import CourseError, part_of
 
 # %% ../../nbs/grading/strength.ipynb #bars
 AT_LEAST = variants.BAR | {"M": 0.9}
@@ -300,7 +300,7 @@ def headlines(
     def rate(measure, count): return sum(r[measure] * r[count] for r in rows) / sum(r[count] for r in rows)
     total = {n: sum(r[n] for r in rows) for n in ("wheats", "chaffs", "mutants")}
     waived = sum(len(r["waived"]) for r in rows)
-    part1 = [r for name, chapter in known.items() if name < "10" for r in chapter["exercises"]]
+    part1 = [r for name, chapter in known.items() if part_of(name) == 1 for r in chapter["exercises"]]
     return [("exercises_part1", sum(not below_bar(r) for r in part1), "at least 50", f"autograded exercises of chapters 00 to 09 that reach every bar, of {len(part1)}"),
             ("strength_wheat_rate", rate("V", "wheats"), "1", f"right solutions accepted, of {total['wheats']}"),
             ("strength_chaff_rate", rate("T", "chaffs"), "1", f"wrong solutions caught, of {total['chaffs']}"),

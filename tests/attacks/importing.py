@@ -8,6 +8,15 @@ def route(name, tries, code, **more):
     return Attack("importing", name, tries, answer(code), **more)
 
 
+RUN_EXPORTS = """import json
+def run_exports(path, names):
+    "Run all exported cells of a chapter in order, for a definition may need helpers; cells that fail are left out."
+    for c in json.load(open(path))['cells']:
+        text = ''.join(c['source'])
+        if c['cell_type'] == 'code' and '#| export: true' in text:
+            try: exec(text, names)
+            except Exception: pass
+"""
 PURGE = """import sys
 for name in [n for n in sys.modules if n.split('.')[0] == 'course_lib']: del sys.modules[name]
 """
@@ -18,11 +27,7 @@ ATTACKS = [
     route("__import__", "imports the answer with __import__", "module = __import__('course_lib.forward', fromlist=['softmax'])" + USE),
     route("another name", "takes log_softmax and turns it into the answer", "from course_lib.forward import log_softmax\ndef softmax(Z): return np.exp(log_softmax(Z))"),
     route("file", "runs the library's source", "module = {}\nexec(compile(open('@ROOT@/course_lib/forward.py').read(), 'f', 'exec'), module)" + USE),
-    route("chapter notebook", "runs the definition from the chapter's notebook", """import json
-module = {'np': np}
-for c in json.load(open('@ROOT@/nbs/@CHAPTER@.ipynb'))['cells']:
-    text = ''.join(c['source'])
-    if c['cell_type'] == 'code' and 'def softmax(' in text: exec(text, module)""" + USE),
+    route("chapter notebook", "runs the definitions from the chapter's notebook", RUN_EXPORTS + "module = {'np': np}\nrun_exports('@ROOT@/nbs/@CHAPTER@.ipynb', module)" + USE),
     route("spec from file", "loads the module from its file", "import importlib.util as u\nspec = u.spec_from_file_location('f', '@ROOT@/course_lib/forward.py')\nmodule = u.module_from_spec(spec)\nspec.loader.exec_module(module)" + USE),
     route("sys.path", "removes import hooks, puts the course first on sys.path, imports", PURGE + "sys.meta_path[:] = [f for f in sys.meta_path if isinstance(f, type)]\nsys.path.insert(0, '@ROOT@')\nimport course_lib.forward as module" + USE),
     route("finders", "asks each finder for the module", PURGE + """import importlib.util

@@ -1,5 +1,6 @@
 """The student reads what is none of their business: solutions, checks, the gradebook, other submissions, the environment."""
 from .base import Attack, answer, detector
+from .importing import RUN_EXPORTS
 
 ANSWER = """import json, re
 def solution(path):
@@ -19,12 +20,10 @@ def leak(name, tries, body, **more):
 ATTACKS = [
     read("solution", "runs the reference from the instructor's notebook", f"{ANSWER}exec(solution('@COURSE@/solutions/@CHAPTER@.ipynb'))"),
     read("other submission", "runs another student's answer", f"{ANSWER}exec(solution('@COURSE@/submitted/neighbour/@CHAPTER@.ipynb'))"),
-    read("course folder", "finds the course by walking up from the interpreter and runs a definition of its chapter", """import json, os, sys
+    read("course folder", "finds the course by walking up from the interpreter and runs the definitions of its chapter", RUN_EXPORTS + """import os, sys
 folder = os.path.dirname(sys.executable)
 while folder != '/' and not os.path.exists(folder + '/nbs/@CHAPTER@.ipynb'): folder = os.path.dirname(folder)
-for c in json.load(open(folder + '/nbs/@CHAPTER@.ipynb'))['cells']:
-    text = ''.join(c['source'])
-    if c['cell_type'] == 'code' and 'def softmax(' in text: exec(text)"""),
+run_exports(folder + '/nbs/@CHAPTER@.ipynb', globals())"""),
     read("search", "walks the disk for a notebook with an answer", f"""{ANSWER}import os
 for folder, _, files in [w for top in ('/srv', '/mnt', '/grader', '/w', '/var/tmp') for w in os.walk(top)]:
     for f in files:
