@@ -31,10 +31,10 @@ lab: $(DONE)  ## open JupyterLab on the first chapter (PORT=8899 for another por
 site: $(DONE)  ## build the website into _site
 	@$(BIN)/course site
 
-bench: $(DONE)  ## time the numpy loop against Keras and PyTorch and record the ratios
+bench: $(DONE)  ## time the numpy loop, the small int8 network and the service, and record the ratios
 	@$(BIN)/course bench
 
-full: $(DONE)  ## run the long trials of chapters 08 and 09 over all seeds and record them
+full: $(DONE)  ## run the long trials of all chapters, all seeds, and record them; more than an hour
 	@$(BIN)/course full
 
 measure: $(DONE) sandbox  ## measure grading: attacks, speed against nbgrader, faults, strength of the checks; about 40 minutes

@@ -4,23 +4,28 @@
 
 # %% auto #0
 __all__ = ['SQUASH', 'STRETCH', 'RATE', 'NEIGHBOURS', 'VOTES', 'SIGNS', 'CLASS', 'MAX_WEIGHTS', 'MAX_VALUES', 'MAX_LAYERS',
-           'MAGIC', 'VERSION', 'HEADER', 'WIDTHS', 'SPARSITIES', 'BITS', 'first_centres', 'kmeans_1d', 'share_weights',
-           'shared_gradients', 'relative_indices', 'from_relative_indices', 'entropy', 'huffman_lengths',
-           'canonical_codes', 'Encoder', 'Decoder', 'BitModel', 'MatrixModel', 'PackedError', 'unpack', 'pack',
-           'write_packed', 'read_packed', 'sort_neurons', 'pareto_front', 'packing_grid']
+           'MAGIC', 'VERSION', 'HEADER', 'WIDTHS', 'SPARSITIES', 'BITS', 'CHAIN', 'GOALS', 'first_centres', 'kmeans_1d',
+           'share_weights', 'shared_gradients', 'relative_indices', 'from_relative_indices', 'entropy',
+           'huffman_lengths', 'canonical_codes', 'Encoder', 'Decoder', 'BitModel', 'MatrixModel', 'PackedError',
+           'unpack', 'pack', 'write_packed', 'read_packed', 'sort_neurons', 'pareto_front', 'packing_grid',
+           'sparse_network', 'packed_network', 'judge_packed', 'packed_path', 'disk_trial']
 
 # %% ../nbs/11c_packing.ipynb #imports
-import heapq, struct, time, zlib
+import heapq, math, struct, time, zlib
 from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
+
+# %% ../nbs/11c_packing.ipynb #imports-course
 from .backprop import loss_and_grads
-from .compression import apply_masks, magnitude_masks, masked_gradients
+from .compression import GradualPruning, apply_masks, distilled_gradients, load_baseline, magnitude_masks, masked_gradients
 from .data import load_mnist
-from .forward import init_params
-from .mnist import augment, conditions
+from .forward import init_params, parameter_count
+from .generalisation import Penalised, l1_penalty
+from .mnist import augment, conditions, one_thread
+from .settings import course_root
 from .training import SGD, Adam, _write_atomically, cosine_lr, evaluate, fit
 
 # %% ../nbs/11c_packing.ipynb #first-centres
@@ -531,3 +536,83 @@ def packing_grid(
         for hidden in widths:
             for row in _grid_rows(hidden, data, np.random.default_rng(seed), epochs): rows.append(row); bar.update()
     return dict(trial="bytes on disk over width, sparsity and bits", seed=seed, epochs=list(epochs), seconds=round(time.perf_counter() - start, 1), rows=rows, conditions=conditions())
+
+# %% ../nbs/11c_packing.ipynb #chain-sparse
+CHAIN = dict(prune_epochs=40, epochs=70, share_epochs=16, batch_size=128, lr=0.1, momentum=0.9, l1=1e-5, shared_lr=1e-3, temperature=2.0, weight=0.7)
+GOALS = {"gentle": dict(sparsity=0.92, levels=8), "careful": dict(sparsity=0.94, levels=8), "middle": dict(sparsity=0.955, levels=8), "small": dict(sparsity=0.97, levels=6)}
+
+def sparse_network(
+    teacher,       # dense params, where the network begins; not changed
+    sparsity,      # share of the weights that go
+    data,          # Mnist, as `load_mnist` gives it
+    rng,           # NumPy Generator: order and augmentation
+    progress=True, # show a bar
+)->dict:           # new params
+    "Prune gradually for 40 epochs, train what is left for 30, under one cosine. An L1 penalty gathers the weights that stay; the teacher's answers guide them. About 3 minutes."
+    c, params, sgd = CHAIN, {k: p.copy() for k, p in teacher.items()}, SGD(CHAIN["lr"], CHAIN["momentum"])
+    steps = c["prune_epochs"] * math.ceil(len(data.X_train) / c["batch_size"])
+    pruning = GradualPruning(sparsity, steps, sgd, gradients=distilled_gradients(teacher, c["temperature"], c["weight"]))
+    fit(params, Penalised(sgd, l1_penalty, c["l1"]), data.X_train, data.y_train, data.X_val, data.y_val, epochs=c["epochs"], batch_size=c["batch_size"], rng=rng,
+        schedule=cosine_lr, augment=augment, gradients=pruning, progress=progress)
+    return params
+
+# %% ../nbs/11c_packing.ipynb #chain-packed
+def packed_network(
+    params,        # of `sparse_network`
+    teacher,       # dense params
+    levels,        # different nonzero values in each weight matrix
+    data,          # Mnist
+    rng,           # NumPy Generator
+    progress=True, # show a bar
+)->bytes:          # of `pack`
+    "Share the weights, tune the shared values for 16 epochs, round them to float16, pack. About a minute."
+    c, shared = CHAIN, share_weights(params, levels, how="density")
+    guided = distilled_gradients(teacher, c["temperature"], c["weight"])
+    fit(shared, Adam(c["shared_lr"]), data.X_train, data.y_train, data.X_val, data.y_val, epochs=c["share_epochs"], batch_size=c["batch_size"], rng=rng,
+        schedule=cosine_lr, augment=augment, gradients=shared_gradients(shared, guided), progress=progress)
+    return pack(sort_neurons({k: p.astype(np.float16).astype(np.float32) for k, p in shared.items()}))
+
+# %% ../nbs/11c_packing.ipynb #chain-judge
+def judge_packed(
+    path, # a packed network
+    seed, # of the LeNet-300-100 that it was made from
+    data, # Mnist
+)->dict:  # bytes, ratio to the dense float32 parameters, accuracy of the dense and the decoded network on validation and test part
+    "Read, decode and run a packed LeNet-300-100 beside the dense one. Raises `PackedError` for a damaged file."
+    dense, decoded, size = load_baseline("lenet_300_100", seed), read_packed(path), Path(path).stat().st_size
+    row = dict(seed=seed, bytes=size, ratio=4 * parameter_count(dense) / size, nonzeros=sum(int((decoded[k] != 0).sum()) for k in decoded if k[0] == "W"))
+    for part, X, y in (("val", data.X_val, data.y_val), ("test", data.X_test, data.y_test)):
+        row |= {f"{part}_dense": evaluate(dense, X, y)[1], f"{part}_packed": evaluate(decoded, X, y)[1]}
+    return row
+
+# %% ../nbs/11c_packing.ipynb #chain-trial
+def packed_path(
+    goal, # a key of GOALS
+    seed, # of the baseline
+)->Path:  # in results/packed
+    "Where the course keeps a packed LeNet-300-100. Raises `ValueError` for another goal."
+    if goal not in GOALS: raise ValueError(f"goal {goal!r}: expected one of {', '.join(GOALS)}")
+    return course_root() / "results" / "packed" / f"lenet_300_100_{goal}_{seed}.cpk"
+
+def disk_trial(
+    goal,            # a key of GOALS
+    seeds=(0, 1, 2), # of the baselines
+    progress=True,   # show bars
+)->dict:             # mean ratio, mean points lost on the test part; per run: the row of `judge_packed`
+    "The whole chain on each baseline; writes results/packed. About 4 minutes a seed. Raises `ValueError` for another goal."
+    one_thread()
+    data, runs = load_mnist(), []
+    for seed in seeds:
+        start, rng, teacher, path = time.perf_counter(), np.random.default_rng(seed), load_baseline("lenet_300_100", seed), packed_path(goal, seed)
+        sparse = sparse_network(teacher, GOALS[goal]["sparsity"], data, rng, progress)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(packed_network(sparse, teacher, GOALS[goal]["levels"], data, rng, progress))
+        runs.append(judge_packed(path, seed, data) | dict(seconds=round(time.perf_counter() - start, 1)))
+    return _disk_summary(goal, runs)
+
+def _disk_summary(goal, runs):
+    "Means over the seeds, settings and conditions."
+    lost = [100 * (r["test_dense"] - r["test_packed"]) for r in runs]
+    return dict(trial=f"LeNet-300-100 on disk, {goal}", seeds=[r["seed"] for r in runs], mean_ratio=float(np.mean([r["ratio"] for r in runs])), mean_bytes=float(np.mean([r["bytes"] for r in runs])),
+                mean_points_lost=float(np.mean(lost)), sd_points_lost=float(np.std(lost, ddof=1)) if len(runs) > 1 else None,
+                mean_dense_accuracy=float(np.mean([r["test_dense"] for r in runs])), settings=CHAIN | GOALS[goal], conditions=conditions(), runs=runs)

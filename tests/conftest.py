@@ -1,5 +1,7 @@
 """Fixtures shared by all tests. A test that needs a program the machine lacks is skipped with the reason."""
+import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -11,6 +13,12 @@ from course_lib.settings import read_settings
 ROOT = Path(__file__).parent.parent
 SETTINGS = read_settings(ROOT)
 BEGUN = time.monotonic()
+
+def module_of(chapter):
+    """The module of the library that a chapter exports."""
+    cells = json.loads(chapter.notebook.read_text(encoding="utf8"))["cells"]
+    return next(found[1] for c in cells if (found := re.search(r"^#\| default_exp: (\S+)$", "".join(c["source"]), re.M)))
+
 
 needs_sandbox = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
 

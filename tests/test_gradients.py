@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conftest import SETTINGS
-from course_lib import backprop, convolution, forward, generalisation, preparing
+from conftest import SETTINGS, module_of
+from course_lib import backprop, compression, convolution, forward, generalisation, preparing
 from course_lib.backprop import numeric_gradient, relative_error
 
 SIZES = (5, 4, 6, 3)      # inputs, two hidden layers, classes: no two alike
@@ -68,6 +68,13 @@ def d_cross_entropy(rng, dtype):
     draw, y = data(rng, dtype)
     return (dict(Z=2 * draw(N, 3)), lambda a: forward.cross_entropy(a["Z"], y), lambda a: dict(Z=backprop.d_cross_entropy(a["Z"], y)),
             lambda t: F.cross_entropy(t["Z"], torch.tensor(y)))
+
+
+def d_distillation_loss(rng, dtype):
+    draw, _ = data(rng, dtype)
+    T, teacher = 2.5, 3 * draw(N, 3)
+    theirs = lambda t: T**2 * F.kl_div((t["Z"] / T).log_softmax(1), (torch.tensor(teacher) / T).softmax(1), reduction="batchmean")
+    return dict(Z=2 * draw(N, 3)), lambda a: compression.distillation_loss(a["Z"], teacher, T), lambda a: dict(Z=compression.d_distillation_loss(a["Z"], teacher, T)), theirs
 
 
 def dense_backward(rng, dtype):
@@ -144,7 +151,7 @@ CASES = {
     "d_sigmoid": elementwise(forward.sigmoid, lambda Z: backprop.d_sigmoid(forward.sigmoid(Z)), torch.sigmoid), "d_tanh": elementwise(forward.tanh, lambda Z: backprop.d_tanh(forward.tanh(Z)), torch.tanh),
     "d_relu": elementwise(forward.relu, backprop.d_relu, torch.relu),
     "d_swish": elementwise(lambda Z: forward.swish(Z, 1.7), lambda Z: backprop.d_swish(Z, 1.7), lambda t: t * torch.sigmoid(1.7 * t)),
-    "d_mse": d_mse, "d_bce_from_logits": d_bce_from_logits, "d_cross_entropy": d_cross_entropy, "dense_backward": dense_backward,
+    "d_mse": d_mse, "d_bce_from_logits": d_bce_from_logits, "d_cross_entropy": d_cross_entropy, "d_distillation_loss": d_distillation_loss, "dense_backward": dense_backward,
     "backward": of_mlp(backward, cross_entropy), "loss_and_grads": of_mlp(backprop.loss_and_grads, cross_entropy),
     "weighted_loss_and_grads": of_mlp(lambda a, X, y: preparing.weighted_loss_and_grads(a, X, y, WEIGHTS),
                                       lambda t, X, y: (F.cross_entropy(mlp_logits(t, X), y, reduction="none") * torch.tensor(WEIGHTS, dtype=X.dtype)[y]).mean()),
@@ -157,7 +164,7 @@ def test_no_gradient_is_forgotten():
     """Whatever the chapters export under the name of a gradient has a case here; the tape has tests of its own."""
     found = set()
     for chapter in SETTINGS.chapters:
-        module = importlib.import_module(f"course_lib.{chapter.name.split('_', 1)[1]}")
+        module = importlib.import_module(f"course_lib.{module_of(chapter)}")
         found |= {n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__ and re.search(r"^d_|^[a-z].*(backward|_grads|_penalty)$|^backward$|^col2im$", n)}
     assert found - {"value_and_grads"} == set(CASES)
 
