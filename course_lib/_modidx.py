@@ -1829,6 +1829,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'course_lib.packing.first_centres': ('nbs/packing.html#first_centres', 'course_lib/packing.py'),
                                     'course_lib.packing.from_relative_indices': ( 'nbs/packing.html#from_relative_indices',
                                                                                   'course_lib/packing.py'),
+                                    'course_lib.packing.guided_gradients': ('nbs/packing.html#guided_gradients', 'course_lib/packing.py'),
                                     'course_lib.packing.huffman_lengths': ('nbs/packing.html#huffman_lengths', 'course_lib/packing.py'),
                                     'course_lib.packing.judge_packed': ('nbs/packing.html#judge_packed', 'course_lib/packing.py'),
                                     'course_lib.packing.kmeans_1d': ('nbs/packing.html#kmeans_1d', 'course_lib/packing.py'),

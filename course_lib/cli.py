@@ -330,7 +330,7 @@ def _record_disk(results):
     from course_lib.mnist import load_result
     from course_lib.packing import GOALS
     from course_lib.results import record
-    curve = [load_result(results / f"packing_{goal}.json") for goal in GOALS]
+    curve = [load_result(results / f"packing_{goal.replace(' ', '_')}.json") for goal in GOALS]
     shown = "; ".join(f"{t['mean_ratio']:.1f} at {t['mean_points_lost']:.2f}" for t in curve)
     for points, least in ((0.10, 60), (0.40, 100)):
         within = [t for t in curve if t["mean_points_lost"] <= points]

@@ -99,6 +99,8 @@ def _smallest_masked(params, scores, sparsity, scope):
     if not 0 <= sparsity <= 1: raise ValueError(f"sparsity={sparsity}: expected the share of zeros, 0 to 1, as in 0.9")
     if scope not in ("global", "layer"): raise ValueError(f"scope={scope!r}: expected 'global' (one ranking) or 'layer' (one for each layer)")
     names, masks = _weight_names(params), {}
+    if not names: raise ValueError(f"no weights among {', '.join(params) or 'no arrays'}: expected W1, b1, ...")
+    if holes := [k for k in names if np.isnan(scores[k]).any()]: raise ValueError(f"{', '.join(holes)}: NaN among the weights cannot be ranked; take the parameters from before the training diverged")
     for group in [names] if scope == "global" else [[k] for k in names]:
         ranked = np.concatenate([scores[k].ravel() for k in group])
         keep = np.ones(ranked.size, bool)
@@ -113,15 +115,15 @@ def magnitude_masks(
     sparsity,       # share of the weights that go, 0 to 1
     scope="global", # "global": one ranking for all layers; "layer": the same share of each layer
 )->dict:            # W1, W2, ...: True where the weight stays
-    "Masks that drop exactly `round(sparsity * N)` of the N weights, the smallest by size, ties in order of appearance. Biases stay. Raises `ValueError` for another scope or a share outside 0 to 1."
-    return _smallest_masked(params, {k: np.abs(params[k]) for k in _weight_names(params)}, sparsity, scope)
+    "Masks that drop exactly `round(sparsity * N)` of the N weights, the smallest by size, ties in order of appearance. Biases stay. Raises `ValueError` for another scope, a share outside 0 to 1, NaN or no weights."
+    return _smallest_masked(params, {k: np.abs(params[k], dtype=np.float64) for k in _weight_names(params)}, sparsity, scope)
 
 def random_masks(
     params,   # dict W1, b1, ..., as `init_params` makes them
     sparsity, # share of the weights that go, 0 to 1
     rng,      # NumPy Generator
 )->dict:      # W1, W2, ...: True where the weight stays
-    "Masks that drop as many weights as `magnitude_masks`, at random over all layers: the control. Raises `ValueError` for a share outside 0 to 1."
+    "Masks that drop as many weights as `magnitude_masks`, at random over all layers: the control. Raises `ValueError` for a share outside 0 to 1 or no weights."
     return _smallest_masked(params, {k: rng.random(params[k].shape) for k in _weight_names(params)}, sparsity, "global")
 
 # %% ../nbs/11_compression.ipynb #apply-masks
@@ -324,8 +326,9 @@ def neuron_importance(
     layer,  # hidden layer, 1 for the first
     X,      # (n, d) examples, unlabelled
 ):          # (h,)
-    "Standard deviation of each unit's activation times the length of its outgoing weights: the root mean square of what its removal changes in the next layer, its mean being kept. Raises `ValueError` for another layer."
+    "Standard deviation of each unit's activation times the length of its outgoing weights: the root mean square of what its removal changes in the next layer, its mean being kept. Raises `ValueError` for another layer or no examples."
     if not 1 <= layer < len(params) // 2: raise ValueError(f"layer={layer}: expected a hidden layer, 1 to {len(params) // 2 - 1}")
+    if not len(X): raise ValueError(f"X {np.shape(X)}: expected at least one example")
     A = forward(params, X)[1][f"A{layer}"]
     return A.std(axis=0) * np.linalg.norm(params[f"W{layer + 1}"], axis=1)
 
@@ -334,12 +337,14 @@ def remove_neurons(
     keep,   # dict: hidden layer -> indices of the units that stay, at least one
     X=None, # (n, d) examples: the mean contribution of removed units goes into the next bias; None: it is lost
 )->dict:    # new, smaller arrays
-    "A network without some hidden units. Raises `ValueError` for another layer, repeated indices or an empty layer; `IndexError` for indices out of range."
+    "A network without some hidden units. Raises `ValueError` for another layer, no examples, an empty layer, or indices that are repeated or out of range."
+    if X is not None and not len(X): raise ValueError(f"X {np.shape(X)}: expected at least one example")
     new, cache = {k: p.copy() for k, p in params.items()}, forward(params, X)[1] if X is not None else {}
-    for l, stay in keep.items():
-        stay, out = np.asarray(stay), f"W{l + 1}"
+    for l, stay in sorted(keep.items()):                                   # upwards: the next bias is still whole
         if not 1 <= l < len(params) // 2: raise ValueError(f"layer {l}: expected a hidden layer, 1 to {len(params) // 2 - 1}")
-        if stay.ndim != 1 or stay.dtype.kind not in "iu" or not len(stay) or len(np.unique(stay)) < len(stay): raise ValueError(f"layer {l}: units {stay}: expected whole numbers without repeats, at least one; np.flatnonzero(mask) makes them of a mask")
+        stay, out, units = np.asarray(stay), f"W{l + 1}", len(params[f"b{l}"])
+        if stay.ndim != 1 or stay.dtype.kind not in "iu" or not len(stay): raise ValueError(f"layer {l}: units of type {stay.dtype}, shape {stay.shape}: expected at least one whole number; np.flatnonzero(mask) makes them of a mask")
+        if len(np.unique(stay)) < len(stay) or stay.min() < 0 or stay.max() >= units: raise ValueError(f"layer {l}: {len(stay)} units from {stay.min()} to {stay.max()}: expected each at most once, from 0 to {units - 1}")
         if X is not None:
             gone = np.setdiff1d(np.arange(len(params[out])), stay)
             new[f"b{l + 1}"] += cache[f"A{l}"].mean(axis=0)[gone] @ params[out][gone]
@@ -348,7 +353,7 @@ def remove_neurons(
 
 # %% ../nbs/11_compression.ipynb #kd
 def _check_pair(logits, teacher_logits, temperature):
-    if np.ndim(logits) != 2 or np.shape(logits) != np.shape(teacher_logits): raise ValueError(f"student's logits {np.shape(logits)}, teacher's {np.shape(teacher_logits)}: expected (n, c) both")
+    if np.ndim(logits) != 2 or np.shape(logits) != np.shape(teacher_logits) or not np.size(logits): raise ValueError(f"student's logits {np.shape(logits)}, teacher's {np.shape(teacher_logits)}: expected (n, c) both, n and c at least 1")
     if not 0 < temperature < math.inf: raise ValueError(f"temperature={temperature}: expected a positive number, 1 for the plain softmax")
 
 def distillation_loss(
@@ -358,7 +363,7 @@ def distillation_loss(
 )->float:
     "T squared times KL(teacher || student) of the softmaxes at temperature T, mean over the batch. Raises `ValueError` for other shapes or temperatures. Source: Hinton, Vinyals and Dean 2015."
     _check_pair(logits, teacher_logits, temperature)
-    log_p, log_q = log_softmax(logits / temperature), log_softmax(teacher_logits / temperature)
+    log_p, log_q = (log_softmax(np.asarray(z) / temperature) for z in (logits, teacher_logits))
     return temperature**2 * float((np.exp(log_q) * (log_q - log_p)).sum(axis=1).mean())
 
 def d_distillation_loss(
@@ -368,7 +373,7 @@ def d_distillation_loss(
 ):                  # (n, c) gradient for `logits`
     "Gradient of `distillation_loss`: T (p - q) / n. Raises `ValueError` for other shapes or temperatures."
     _check_pair(logits, teacher_logits, temperature)
-    p, q = (np.exp(log_softmax(z / temperature)) for z in (logits, teacher_logits))
+    p, q = (np.exp(log_softmax(np.asarray(z) / temperature)) for z in (logits, teacher_logits))
     return (p - q) * (temperature / len(p))
 
 # %% ../nbs/11_compression.ipynb #distilled
@@ -403,10 +408,14 @@ def factorise(
     rank,   # 1 to min(d, h)
     X=None, # (n, d) inputs of the layer: X @ W is approximated in place of W
 ):          # U (d, rank), V (rank, h) with orthonormal rows
-    "The best U @ V of this rank: closest to W, or with X to the layer's sums on X. Raises `ValueError` for a rank out of range or X of another width. Source: Eckart and Young 1936."
+    "The best U @ V of this rank: closest to W, or with X to the layer's sums on X. Raises `ValueError` for a rank out of range, X of another width or entries that are not finite. Source: Eckart and Young 1936."
+    W = np.asarray(W)
+    W = W if W.dtype.kind == "f" else W.astype(np.float64)                 # the factors of whole numbers are fractions
     if W.ndim != 2 or not 1 <= rank <= min(W.shape): raise ValueError(f"rank={rank} for W {W.shape}: expected a matrix and a rank from 1 to {min(W.shape)}")
+    if not np.isfinite(W).all() or X is not None and not np.isfinite(X).all(): raise ValueError("NaN or infinite entries in W or X: expected finite numbers")
     M = W.astype(np.float64)
     if X is not None:
+        X = np.asarray(X)
         if X.ndim != 2 or X.shape[1] != len(W): raise ValueError(f"X {X.shape} for W {W.shape}: expected (n, {len(W)})")
         M = np.linalg.qr(X.astype(np.float64) @ M, mode="r")               # the same directions as X @ W, fewer rows
     B = np.linalg.svd(M, full_matrices=False)[2][:rank].T                  # (h, rank)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
+
+# %% ../nbs/13_export.ipynb #imports-course
 from .backprop import loss_and_grads
 from .compression import distilled_gradients, load_baseline
 from .data import load_mnist

@@ -8,7 +8,7 @@ __all__ = ['SQUASH', 'STRETCH', 'RATE', 'NEIGHBOURS', 'VOTES', 'SIGNS', 'CLASS',
            'share_weights', 'shared_gradients', 'relative_indices', 'from_relative_indices', 'entropy',
            'huffman_lengths', 'canonical_codes', 'Encoder', 'Decoder', 'BitModel', 'MatrixModel', 'PackedError',
            'unpack', 'pack', 'write_packed', 'read_packed', 'sort_neurons', 'pareto_front', 'packing_grid',
-           'sparse_network', 'packed_network', 'judge_packed', 'packed_path', 'disk_trial']
+           'guided_gradients', 'sparse_network', 'packed_network', 'judge_packed', 'packed_path', 'disk_trial']
 
 # %% ../nbs/11c_packing.ipynb #imports
 import heapq, math, struct, time, zlib
@@ -19,10 +19,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../nbs/11c_packing.ipynb #imports-course
-from .backprop import loss_and_grads
-from .compression import GradualPruning, apply_masks, distilled_gradients, load_baseline, magnitude_masks, masked_gradients
+from .backprop import backward, d_cross_entropy, loss_and_grads
+from .compression import GradualPruning, apply_masks, load_baseline, magnitude_masks, masked_gradients
 from .data import load_mnist
-from .forward import init_params, parameter_count
+from .forward import cross_entropy, forward, init_params, log_softmax, parameter_count
 from .generalisation import Penalised, l1_penalty
 from .mnist import augment, conditions, one_thread
 from .settings import course_root
@@ -537,21 +537,38 @@ def packing_grid(
             for row in _grid_rows(hidden, data, np.random.default_rng(seed), epochs): rows.append(row); bar.update()
     return dict(trial="bytes on disk over width, sparsity and bits", seed=seed, epochs=list(epochs), seconds=round(time.perf_counter() - start, 1), rows=rows, conditions=conditions())
 
+# %% ../nbs/11c_packing.ipynb #chain-guided
+def guided_gradients(
+    teachers,    # list of dense params
+    temperature, # T > 0
+    weight,      # of the teachers' answers, 0 to 1; the labels have the rest
+):               # gradients(params, X, y) -> loss of the labels, gradients
+    "Gradients for `fit` like those of `distilled_gradients`, with the mean of the teachers' probabilities as the answer to learn. The loss reported is the cross-entropy of the labels."
+    soften = lambda logits: np.exp(log_softmax(logits / temperature))
+    def guided(params, X, y):
+        logits, cache = forward(params, X)
+        answer = sum(soften(forward(t, X)[0]) for t in teachers) / len(teachers)
+        D = (1 - weight) * d_cross_entropy(logits, y) + weight * temperature * (soften(logits) - answer) / len(X)
+        return cross_entropy(logits, y), backward(params, cache, D.astype(logits.dtype))
+    return guided
+
 # %% ../nbs/11c_packing.ipynb #chain-sparse
 CHAIN = dict(prune_epochs=40, epochs=70, share_epochs=16, batch_size=128, lr=0.1, momentum=0.9, l1=1e-5, shared_lr=1e-3, temperature=2.0, weight=0.7)
-GOALS = {"gentle": dict(sparsity=0.92, levels=8), "careful": dict(sparsity=0.94, levels=8), "middle": dict(sparsity=0.955, levels=8), "small": dict(sparsity=0.97, levels=6)}
+GOALS = {"gentle": dict(sparsity=0.92, levels=8), "careful": dict(sparsity=0.94, levels=8), "middle": dict(sparsity=0.955, levels=8), "small": dict(sparsity=0.97, levels=6),
+         "three teachers": dict(sparsity=0.92, levels=8, teachers=(0, 1, 2))}
 
 def sparse_network(
-    teacher,       # dense params, where the network begins; not changed
+    dense,         # params where the network begins; not changed
+    guided,        # gradients of a teacher, as `guided_gradients` makes them
     sparsity,      # share of the weights that go
     data,          # Mnist, as `load_mnist` gives it
     rng,           # NumPy Generator: order and augmentation
     progress=True, # show a bar
 )->dict:           # new params
-    "Prune gradually for 40 epochs, train what is left for 30, under one cosine. An L1 penalty gathers the weights that stay; the teacher's answers guide them. About 3 minutes."
-    c, params, sgd = CHAIN, {k: p.copy() for k, p in teacher.items()}, SGD(CHAIN["lr"], CHAIN["momentum"])
+    "Prune gradually for 40 epochs, train what is left for 30, under one cosine. An L1 penalty gathers the weights that stay; a teacher's answers guide them. About 3 minutes."
+    c, params, sgd = CHAIN, {k: p.copy() for k, p in dense.items()}, SGD(CHAIN["lr"], CHAIN["momentum"])
     steps = c["prune_epochs"] * math.ceil(len(data.X_train) / c["batch_size"])
-    pruning = GradualPruning(sparsity, steps, sgd, gradients=distilled_gradients(teacher, c["temperature"], c["weight"]))
+    pruning = GradualPruning(sparsity, steps, sgd, gradients=guided)
     fit(params, Penalised(sgd, l1_penalty, c["l1"]), data.X_train, data.y_train, data.X_val, data.y_val, epochs=c["epochs"], batch_size=c["batch_size"], rng=rng,
         schedule=cosine_lr, augment=augment, gradients=pruning, progress=progress)
     return params
@@ -559,7 +576,7 @@ def sparse_network(
 # %% ../nbs/11c_packing.ipynb #chain-packed
 def packed_network(
     params,        # of `sparse_network`
-    teacher,       # dense params
+    guided,        # gradients of a teacher
     levels,        # different nonzero values in each weight matrix
     data,          # Mnist
     rng,           # NumPy Generator
@@ -567,7 +584,6 @@ def packed_network(
 )->bytes:          # of `pack`
     "Share the weights, tune the shared values for 16 epochs, round them to float16, pack. About a minute."
     c, shared = CHAIN, share_weights(params, levels, how="density")
-    guided = distilled_gradients(teacher, c["temperature"], c["weight"])
     fit(shared, Adam(c["shared_lr"]), data.X_train, data.y_train, data.X_val, data.y_val, epochs=c["share_epochs"], batch_size=c["batch_size"], rng=rng,
         schedule=cosine_lr, augment=augment, gradients=shared_gradients(shared, guided), progress=progress)
     return pack(sort_neurons({k: p.astype(np.float16).astype(np.float32) for k, p in shared.items()}))
@@ -592,7 +608,7 @@ def packed_path(
 )->Path:  # in results/packed
     "Where the course keeps a packed LeNet-300-100. Raises `ValueError` for another goal."
     if goal not in GOALS: raise ValueError(f"goal {goal!r}: expected one of {', '.join(GOALS)}")
-    return course_root() / "results" / "packed" / f"lenet_300_100_{goal}_{seed}.cpk"
+    return course_root() / "results" / "packed" / f"lenet_300_100_{goal.replace(' ', '_')}_{seed}.cpk"
 
 def disk_trial(
     goal,            # a key of GOALS
@@ -603,10 +619,11 @@ def disk_trial(
     one_thread()
     data, runs = load_mnist(), []
     for seed in seeds:
-        start, rng, teacher, path = time.perf_counter(), np.random.default_rng(seed), load_baseline("lenet_300_100", seed), packed_path(goal, seed)
-        sparse = sparse_network(teacher, GOALS[goal]["sparsity"], data, rng, progress)
+        start, rng, path, g = time.perf_counter(), np.random.default_rng(seed), packed_path(goal, seed), GOALS[goal]
+        guided = guided_gradients([load_baseline("lenet_300_100", s) for s in g.get("teachers", [seed])], CHAIN["temperature"], CHAIN["weight"])
+        sparse = sparse_network(load_baseline("lenet_300_100", seed), guided, g["sparsity"], data, rng, progress)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(packed_network(sparse, teacher, GOALS[goal]["levels"], data, rng, progress))
+        path.write_bytes(packed_network(sparse, guided, g["levels"], data, rng, progress))
         runs.append(judge_packed(path, seed, data) | dict(seconds=round(time.perf_counter() - start, 1)))
     return _disk_summary(goal, runs)
 
