@@ -9,6 +9,7 @@ __all__ = ['integer_range', 'Quantised', 'max_scale', 'quantise', 'dequantise', 
            'fake_quantise_gradient', 'quantised_gradients', 'qat_trial']
 
 # %% ../nbs/11b_quantisation.ipynb #imports
+import math
 from dataclasses import dataclass
 import numpy as np
 from .backprop import loss_and_grads
@@ -20,7 +21,7 @@ def integer_range(
     symmetric=False, # leave out the lowest integer
 )->tuple:            # lowest, highest
     "The signed integers of so many bits. Raises `ValueError` for other widths."
-    if bits not in range(2, 9): raise ValueError(f"bits={bits}: expected a whole number from 2 to 8; int8 holds no more, and one bit has no zero")
+    if not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8: raise ValueError(f"bits={bits!r}: expected a whole number from 2 to 8; int8 holds no more, and one bit has no zero")
     high = 2**(int(bits) - 1) - 1
     return (-high if symmetric else -high - 1), high
 
@@ -35,23 +36,46 @@ class Quantised:
     @property
     def nbytes(self): return self.values.nbytes + self.scale.nbytes + self.zero_point.nbytes
 
-# %% ../nbs/11b_quantisation.ipynb #max-scale
+# %% ../nbs/11b_quantisation.ipynb #check-finite
 def _check_finite(x):
+    "As an array; TypeError or ValueError unless it holds real numbers, at least one, that float32 can hold."
     x = np.asarray(x)
-    if x.dtype.kind != "f": raise TypeError(f"numbers of type {x.dtype}: expected real numbers, as in x.astype(np.float32); integers are quantised already")
-    if not x.size or not np.isfinite(x).all(): raise ValueError(f"{x.size} numbers, {(~np.isfinite(x)).sum()} of them NaN or infinite: expected finite ones; find out where they come from")
+    if x.dtype.kind != "f": raise TypeError(f"numbers of type {x.dtype}: expected real numbers; convert with x.astype(np.float32), and divide the bytes of pixels by 255")
+    if not x.size: raise ValueError(f"no numbers, shape {x.shape}: expected at least one")
+    if not (fine := np.abs(x) <= np.finfo(np.float32).max).all(): raise ValueError(f"{x.size} numbers, {(~fine).sum()} of them NaN, infinite or too large for float32: expected finite ones; find out where they come from")
     return x
 
+def _others(axis, ndim):
+    "All axes but this one; None for None."
+    if axis is None: return None
+    if not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim: raise ValueError(f"axis={axis!r}: an array with {ndim} axes has the axes 0 to {ndim - 1}; 1 is the neurons of a weight (d, h)")
+    return tuple(i for i in range(ndim) if i != axis % ndim)
+
+# %% ../nbs/11b_quantisation.ipynb #max-scale
 def max_scale(
     w,         # weights, any shape
     bits=8,    # 2 to 8
     axis=None, # axis whose channels keep a scale each; None: one scale
 ):             # float32, () or of a shape that broadcasts with w
-    "The step with which the largest |w| becomes the largest integer; 1 where all is zero. Raises `ValueError` for NaN, infinity or no numbers."
+    "The step with which the largest |w| becomes the largest integer; 1 where all is zero. Raises `ValueError` for NaN, infinity, no numbers or another axis."
     w, (_, top) = _check_finite(w), integer_range(bits)
-    others = None if axis is None else tuple(i for i in range(w.ndim) if i != axis % w.ndim)
-    scale = np.asarray(np.abs(w).max(axis=others, keepdims=axis is not None) / top, np.float32)
+    scale = np.asarray(np.abs(w).max(axis=_others(axis, w.ndim), keepdims=axis is not None) / top, np.float32)
     return np.where(scale > 0, scale, np.float32(1))
+
+# %% ../nbs/11b_quantisation.ipynb #check-grid
+def _within(a, low, high):
+    "Are these integers, all of them from low to high?"
+    return a.dtype.kind in "iu" and (not a.size or low <= a.min() <= a.max() <= high)
+
+def _check_grid(x, bits, scale, zero_point):
+    "Lowest and highest integer. ValueError for scales or zero points that make no grid for x."
+    low, high = integer_range(bits, symmetric=zero_point is None)
+    scale, zero = np.asarray(scale), np.asarray(0 if zero_point is None else zero_point)
+    if not (np.isfinite(scale) & (scale > 0)).all(): raise ValueError(f"scale {scale.min()} to {scale.max()}: expected positive, finite numbers, as max_scale or affine_scale give")
+    if not _within(zero, low, high): raise ValueError(f"zero point {zero_point}: expected integers from {low} to {high}, as affine_scale gives")
+    for name, a in (("scale", scale), ("zero point", zero)):
+        if a.ndim > x.ndim or any(k not in (1, n) for k, n in zip(a.shape[::-1], x.shape[::-1])): raise ValueError(f"{name} {a.shape}, numbers {x.shape}: expected one number, or one for each channel, as (1, h) for the columns of (d, h)")
+    return low, high
 
 # %% ../nbs/11b_quantisation.ipynb #quantise
 def quantise(
@@ -61,14 +85,14 @@ def quantise(
     scale=None,      # float32, () or broadcasting with x; None: max_scale
     zero_point=None, # integer that stands for 0; None: symmetric
 )->Quantised:
-    "Round to multiples of the scale, half to even, and store them as int8. Raises `ValueError` for numbers or scales that are not finite."
+    "Round to multiples of the scale, half to even, and store them as int8. Raises `ValueError` for numbers, scales or zero points that make no grid."
     x = _check_finite(x)
+    if scale is None and zero_point is not None: raise ValueError(f"zero_point={zero_point} without a scale: give both, as affine_scale returns them")
     scale = max_scale(x, bits, axis) if scale is None else np.asarray(scale, np.float32)
-    if not (np.isfinite(scale) & (scale > 0)).all(): raise ValueError(f"scale {scale.min()} to {scale.max()}: expected positive, finite numbers, as max_scale or affine_scale give")
-    low, high = integer_range(bits, symmetric=zero_point is None)
+    low, high = _check_grid(x, bits, scale, zero_point)
     zero = np.asarray(0 if zero_point is None else zero_point)
-    if zero.dtype.kind not in "iu" or not (low <= zero).all() or not (zero <= high).all(): raise ValueError(f"zero point {zero_point}: expected integers from {low} to {high}, as affine_scale gives")
-    return Quantised(np.clip(np.rint(x / scale) + zero, low, high).astype(np.int8), scale, zero.astype(np.int8), int(bits))
+    with np.errstate(over="ignore"): q = np.rint(x / scale) + zero          # infinity is clipped like any large number
+    return Quantised(np.clip(q, low, high).astype(np.int8), scale, zero.astype(np.int8), int(bits))
 
 # %% ../nbs/11b_quantisation.ipynb #dequantise
 def dequantise(
@@ -84,7 +108,8 @@ def affine_scale(
     bits=8, # 2 to 8
 )->tuple:   # scale (float), zero point (int)
     "Scale and zero point of a range, with 0 exactly representable. Raises `ValueError` for a range that is empty or not finite."
-    if not -np.inf < low <= high < np.inf: raise ValueError(f"range from {low} to {high}: expected finite numbers, the smaller one first")
+    largest = float(np.finfo(np.float32).max)
+    if not -largest <= low <= high <= largest: raise ValueError(f"range from {low} to {high}: expected finite numbers within float32, the smaller one first")
     (first, last), low, high = integer_range(bits), min(float(low), 0.0), max(float(high), 0.0)
     scale = float(np.float32((high - low) / (last - first))) or 1.0
     return scale, int(np.clip(np.rint(first - low / scale), first, last))
@@ -101,24 +126,28 @@ def weight_scales(
     "The scales of all weights; biases have none."
     return {name: scale(params[name], bits, axis) for name in _weights(params)}
 
-# %% ../nbs/11b_quantisation.ipynb #fake-weights
+# %% ../nbs/11b_quantisation.ipynb #fake-quantise
 def fake_quantise(
     x,               # real numbers, any shape
     bits,            # 2 to 8
     scale,           # positive, broadcasting with x
     zero_point=None, # integer that stands for 0; None: symmetric
 ):                   # same shape and type
-    "Quantised and back: real numbers that lie on the grid. It shows the error; it saves no bytes."
-    low, high = integer_range(bits, symmetric=zero_point is None)
+    "Quantised and back: real numbers that lie on the grid. It shows the error; it saves no bytes. Raises as `quantise` does, except for NaN, which stays NaN."
+    x = np.asarray(x)
+    if x.dtype.kind != "f": raise TypeError(f"numbers of type {x.dtype}: expected real numbers, as in x.astype(np.float32)")
+    low, high = _check_grid(x, bits, scale, zero_point)
     zero = 0 if zero_point is None else zero_point
     return ((np.clip(np.rint(x / scale) + zero, low, high) - zero) * scale).astype(x.dtype)
 
+# %% ../nbs/11b_quantisation.ipynb #fake-weights
 def fake_weights(
     params, # W1, b1, ... as init_params makes them
     scales, # from `weight_scales`
     bits,   # 2 to 8
 )->dict:    # as params
-    "The network with its weights on the grid and its biases as they are."
+    "The network with its weights on the grid and its biases as they are. Raises `ValueError` for scales of unknown names."
+    if unknown := set(scales) - set(params): raise ValueError(f"scales for {sorted(unknown)}: the network has {sorted(params)}; take them from weight_scales")
     return {name: fake_quantise(a, bits, scales[name]) if name in scales else a for name, a in params.items()}
 
 # %% ../nbs/11b_quantisation.ipynb #pack-bits
@@ -142,7 +171,9 @@ def unpack_bits(
 ):          # int8, of that shape
     "The integers that were packed, signs included. Raises `ValueError` unless there are exactly as many bytes as the shape needs."
     integer_range(bits)
-    packed, n = np.asarray(packed), int(np.prod(shape))
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if not all(isinstance(k, (int, np.integer)) and k >= 0 for k in shape): raise ValueError(f"shape {shape}: expected whole numbers that are not negative")
+    packed, n = np.asarray(packed), math.prod(int(k) for k in shape)
     if packed.dtype != np.uint8 or packed.shape != (-(-n * bits // 8),): raise ValueError(f"{packed.dtype} {packed.shape}: {n} integers of {bits} bits need ({-(-n * bits // 8)},) uint8; check bits and shape")
     each = np.unpackbits(packed, count=n * bits).reshape(n, bits)
     sign = np.repeat(each[:, :1], 8 - bits, axis=1)                         # the dropped bits, all equal to the sign
@@ -156,8 +187,9 @@ def mse_scale(
     steps=19,  # scales that are tried, from 10 % to 100 % of max_scale
 ):             # float32, as from max_scale
     "The step with the least mean square error among shares of `max_scale`; larger weights are clipped. Raises as `max_scale` does."
-    largest = max_scale(w, bits, axis)
-    others = None if axis is None else tuple(i for i in range(np.ndim(w)) if i != axis % np.ndim(w))
+    if steps < 1: raise ValueError(f"steps={steps}: expected at least one scale to try")
+    w, largest = np.asarray(w), max_scale(w, bits, axis)
+    others = _others(axis, w.ndim)
     best, least = largest, np.inf
     for share in np.linspace(1, 0.1, steps, dtype=np.float32):
         error = np.mean((fake_quantise(w, bits, share * largest) - w)**2, axis=others, keepdims=axis is not None)
@@ -171,11 +203,12 @@ def calibrate(
     bits=8,          # of the quantiser, for "mse"
     share=0.001,     # cut off at either end, for "percentile"
 )->tuple:            # low, high (float), with 0 between them
-    "The range to quantise. Raises `ValueError` for another method or values that are not finite."
+    "The range to quantise. Raises `ValueError` for another method or share, or values that are not finite."
     x = _check_finite(x).ravel()
     low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
     if method == "minmax": return low, high
     x = x[::max(1, len(x) // 50_000)]                            # 50,000 values or a few more are enough
+    if not 0 <= share < 0.5: raise ValueError(f"share={share}: expected at least 0 and below 0.5, cut off at either end")
     if method == "percentile": return tuple(float(v) for v in np.clip(np.quantile(x, [share, 1 - share]), [low, 0], [0, high]))
     if method != "mse": raise ValueError(f"method {method!r}: expected 'minmax', 'percentile' or 'mse'")
     def error(part):
@@ -219,17 +252,19 @@ def affine_matmul(
 ):          # (n, m) int32: (A - zero_a) @ (B - zero_b)
     "Product of two affine arrays: the int8 product and three corrections. Raises `OverflowError` for sums that might not fit into int32."
     _check_int8(A, B, 255**2)
+    zero_a, zero_b = np.asarray(zero_a), np.asarray(zero_b)
+    if zero_a.shape or zero_b.shape not in ((), (B.shape[1],)) or not _within(zero_a, -128, 127) or not _within(zero_b, -128, 127): raise ValueError(f"zero points {zero_a.tolist()}, {zero_b.tolist()}: expected integers from -128 to 127, one for A, one or {B.shape[1]} for B")
     rows, columns = A.sum(axis=1, dtype=np.int32)[:, None], B.sum(axis=0, dtype=np.int32)      # (n, 1), (m,)
-    zero_a, zero_b = np.int32(zero_a), np.asarray(zero_b, np.int32)
+    zero_a, zero_b = zero_a.astype(np.int32), zero_b.astype(np.int32)
     return int_matmul(A, B) - zero_b * rows - zero_a * columns + np.int32(A.shape[1]) * zero_a * zero_b
 
 # %% ../nbs/11b_quantisation.ipynb #fixed-point
 def fixed_point(
-    real, # positive numbers below 2**30, any shape
+    real, # positive numbers, at most 2**30 - 1, any shape
 ):        # multiplier (int32) and shift (int64): real is nearly multiplier / 2**shift
-    "Write real numbers as integers over powers of two, as exactly as 31 bits allow. Raises `ValueError` for others."
+    "Write real numbers as integers over powers of two: 31 bits, fewer for numbers below 2**-32. Raises `ValueError` for others."
     real = np.asarray(real, np.float64)
-    if not ((real > 0) & (real < 2.0**30)).all(): raise ValueError(f"multipliers {real.min()} to {real.max()}: expected positive numbers below 2**30; check the scales")
+    if not ((real > 0) & (real <= 2.0**30 - 1)).all(): raise ValueError(f"multipliers {real.min()} to {real.max()}: expected positive numbers, at most 2**30 - 1; check the scales")
     shift = np.minimum(31 - np.frexp(real)[1].astype(np.int64), 62)         # int64: 1 << 40 would wrap in int32
     multiplier = np.rint(np.ldexp(real, shift)).astype(np.int64)
     full = multiplier == 2**31                                              # rounded up: halve it
@@ -242,13 +277,14 @@ def requantise(
     shift,        # 1 to 62, likewise
     zero_point=0, # of the result
 ):                # int8
-    "acc * multiplier / 2**shift, rounded to nearest with halves up, plus the zero point, clipped to int8. Integers only. Raises `TypeError` for others. Source: Jacob et al. 2018."
-    acc, multiplier, shift = (np.asarray(a) for a in (acc, multiplier, shift))
-    if any(a.dtype.kind != "i" for a in (acc, multiplier, shift)): raise TypeError(f"accumulator {acc.dtype}, multiplier {multiplier.dtype}, shift {shift.dtype}: expected integers")
-    if acc.size and (np.abs(acc.astype(np.int64)).max() > 2**31 or shift.min() < 1 or shift.max() > 62): raise ValueError(f"shift {shift.min()} to {shift.max()}: expected 1 to 62, and accumulators within int32")
+    "acc * multiplier / 2**shift, rounded to nearest with halves up, plus the zero point, clipped to int8. Integers only. Raises `TypeError` for others, `ValueError` out of range. Source: Jacob et al. 2018."
+    acc, multiplier, shift, zero = (np.asarray(a) for a in (acc, multiplier, shift, zero_point))
+    for name, a, low, high in (("accumulator", acc, -2**31, 2**31 - 1), ("multiplier", multiplier, 0, 2**31 - 1), ("shift", shift, 1, 62), ("zero point", zero, -128, 127)):
+        if a.dtype.kind not in "iu": raise TypeError(f"{name} of type {a.dtype}: expected integers")
+        if not _within(a, low, high): raise ValueError(f"{name} {a.min()} to {a.max()}: expected {low} to {high}; fixed_point gives multipliers and shifts")
     half = np.int64(1) << (shift.astype(np.int64) - 1)
     scaled = (acc.astype(np.int64) * multiplier.astype(np.int64) + half) >> shift.astype(np.int64)
-    return np.clip(scaled + np.int64(zero_point), -128, 127).astype(np.int8)
+    return np.clip(scaled + zero.astype(np.int64), -128, 127).astype(np.int8)
 
 # %% ../nbs/11b_quantisation.ipynb #int8-layer
 @dataclass(frozen=True, eq=False)
@@ -293,7 +329,7 @@ class Int8Mlp:
 def _int8_weight(W, b, input_scale, axis):
     "Quantised W with a scale that leaves the bias room: |b| / (input_scale * scale) is at most 2**29."
     scale = max_scale(W, 8, axis)
-    least = np.abs(b).astype(np.float64) / (input_scale * 2.0**29)                             # (h,)
+    least = np.abs(_check_finite(b)).astype(np.float64) / (input_scale * 2.0**29)                             # (h,)
     return quantise(W, scale=np.maximum(scale, least if axis is not None else least.max(initial=0)).astype(np.float32))
 
 def _int8_layer(W, b, input_scale, input_zero, output_scale):
@@ -323,6 +359,7 @@ def quantise_mlp(
         output_scale, output_zero = affine_scale(*calibrate(X, method))     # its zero point is -128
         layers.append(_int8_layer(W, b, scale, zero, output_scale)[0])
         scale, zero = output_scale, output_zero
+    dense(X, *pairs[-1])                                                    # raises unless the last layer fits the one before
     last, step = _int8_layer(*pairs[-1], scale, zero, None)
     return Int8Mlp((*layers, last), np.float32(first[0]), np.int8(first[1]), np.float32(step[0]))
 
@@ -335,7 +372,7 @@ def fake_quantise_gradient(
     zero_point=None, # as in fake_quantise
 ):         # gradient for x
     "Straight-through: D where the rounded value is in range, 0 where it is clipped. Source: Bengio, Leonard and Courville 2013."
-    low, high = integer_range(bits, symmetric=zero_point is None)
+    low, high = _check_grid(np.asarray(x), bits, scale, zero_point)
     q = np.rint(x / scale) + (0 if zero_point is None else zero_point)
     return D * ((low <= q) & (q <= high))
 
