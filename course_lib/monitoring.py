@@ -9,7 +9,7 @@ __all__ = ['MONITORS', 'ARMS', 'MARKS', 'rotate', 'signals', 'psi_bins', 'psi_fr
            'StoreError', 'weights_hash', 'ModelStore', 'dashboard']
 
 # %% ../nbs/13c_monitoring.ipynb #imports
-import hashlib, io, json, math, os, tempfile
+import hashlib, io, json, math, os, re, secrets
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -19,14 +19,16 @@ from .forward import forward, softmax
 from .measuring import mcnemar
 from .mnist import warp_images
 from .optimisers import SGD
-from .training import CheckpointError, _read_npz, _write_atomically, fit
+from .training import CheckpointError, _read_npz, fit
 
 # %% ../nbs/13c_monitoring.ipynb #rotate
 def rotate(
     X,       # (n, 784) float32 images
     degrees, # positive turns counter-clockwise as displayed
 ):           # (n, 784) float32
-    "Turn images about their centre, as a camera mounted askew does. Raises `ValueError` for other shapes."
+    "Turn images about their centre, as a camera mounted askew does. Raises `ValueError` for other shapes or an angle that is not finite."
+    if not math.isfinite(degrees): raise ValueError(f"degrees={degrees}: expected a finite angle")
+    X = np.asarray(X, np.float32)
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return warp_images(X, np.tile(np.float32([[c, -s, 0], [s, c, 0]]), (len(X), 1, 1)))
 
@@ -36,6 +38,7 @@ def signals(
     X,      # (n, d) images
 )->dict:    # pixel (n,), confidence (n,), digit (n,)
     "What can be watched without labels. Raises `ValueError` for shapes that do not fit, as `forward` does."
+    X = np.asarray(X)
     probs = softmax(forward(params, X)[0].astype(np.float64))
     return {"pixel": X.mean(axis=1, dtype=np.float64), "confidence": probs.max(axis=1), "digit": probs.argmax(axis=1)}
 
@@ -50,8 +53,8 @@ def psi_bins(
     reference, # (n,) finite numbers
     bins=10,   # wanted; ties can make fewer
 ):             # (k,) rising cuts, k at most bins - 1
-    "Inner cuts at the reference's quantiles; a value equal to a cut lies above it. Raises `ValueError` for fewer than 2 bins or values that are not finite."
-    if bins < 2: raise ValueError(f"bins={bins}: expected at least 2, there is nothing to compare in one")
+    "Inner cuts at the reference's quantiles; a value equal to a cut lies above it. Raises `ValueError` for fewer than 2 bins, a broken number of them, or values that are not finite."
+    if not isinstance(bins, (int, np.integer)) or bins < 2: raise ValueError(f"bins={bins}: expected a whole number of at least 2, there is nothing to compare in one")
     return np.unique(np.quantile(_sample(reference, "reference"), np.arange(1, bins) / bins))
 
 # %% ../nbs/13c_monitoring.ipynb #psi
@@ -60,10 +63,11 @@ def psi_from_counts(
     live,          # (..., B)
     smoothing=0.5, # images added to every bin of both
 ):                 # (...)
-    "Population stability index of two histograms over the same bins. Raises `ValueError` for unequal numbers of bins or a smoothing that is not positive."
+    "Population stability index of two histograms over the same bins. Raises `ValueError` for fewer than 2 bins, unequal numbers of them, counts below 0 or NaN, or a smoothing that is not positive."
     a, b = np.asarray(reference, dtype=float), np.asarray(live, dtype=float)
     if a.shape[-1:] != b.shape[-1:]: raise ValueError(f"{a.shape[-1:]} and {b.shape[-1:]} bins: count both samples with the reference's bins")
-    if not smoothing > 0: raise ValueError(f"smoothing={smoothing}: expected a positive number; with 0 an empty bin makes the index infinite")
+    if a.shape[-1:] < (2,) or not all((c >= 0).all() and np.isfinite(c).all() for c in (a, b)): raise ValueError(f"counts {a.shape} and {b.shape}: expected at least 2 bins, and counts that are 0 or more")
+    if not 0 < smoothing < np.inf: raise ValueError(f"smoothing={smoothing}: expected a positive number; with 0 an empty bin makes the index infinite")
     a, b = a + smoothing, b + smoothing
     p, q = a / a.sum(axis=-1, keepdims=True), b / b.sum(axis=-1, keepdims=True)
     return ((q - p) * np.log(q / p)).sum(axis=-1)
@@ -72,7 +76,8 @@ def bin_counts(
     values, # (n,) finite numbers
     edges,  # (k,) cuts, as `psi_bins` makes them
 ):          # (k + 1,) how many lie in each bin
-    "A histogram with open ends. Raises `ValueError` for values that are not finite."
+    "A histogram with open ends. Raises `ValueError` for values that are not finite, or cuts that do not rise."
+    if (np.diff(_sample(edges, "edges")) <= 0).any(): raise ValueError(f"edges {np.asarray(edges)}: expected rising cuts, as psi_bins makes them")
     return np.bincount(np.searchsorted(edges, _sample(values, "values"), side="right"), minlength=len(edges) + 1)
 
 def psi(
@@ -103,7 +108,7 @@ def ks_pvalue(
     "Chance of a statistic of at least D without drift. Raises `ValueError` unless 0 <= D <= 1 and both sizes are positive. Source: Kolmogorov 1933, Smirnov 1948."
     if not (0 <= D <= 1 and n >= 1 and m >= 1): raise ValueError(f"D={D}, n={n}, m={m}: expected D from 0 to 1 and positive sizes")
     x, k = D * math.sqrt(n * m / (n + m)), np.arange(1, 5)
-    if x < 0.05: return 1.0                                       # the chance of less is below exp(-490)
+    if x < 0.05: return 1.0                                       # the chance of less is below exp(-489)
     if x < 1.2: return float(1 - math.sqrt(2 * math.pi) / x * np.exp(-(2 * k - 1)**2 * math.pi**2 / (8 * x * x)).sum())
     return float(2 * (np.array([1, -1, 1, -1]) * np.exp(-2 * (k * x)**2)).sum())
 
@@ -116,8 +121,9 @@ def split_scores(
     resamples, # windows to draw
 )->dict:       # name -> (resamples,) scores of windows without drift
     "Scores of random windows of the reference against the rest of it. Raises `ValueError` unless the window leaves at least half of the reference."
+    reference = {k: np.asarray(v) for k, v in reference.items()}
     sizes = {len(v) for v in reference.values()}
-    if len(sizes) != 1 or not 1 <= window <= (n := sizes.pop()) / 2: raise ValueError(f"signals of {[len(v) for v in reference.values()]} images, window={window}: expected equal sizes, at least twice the window")
+    if not isinstance(window, (int, np.integer)) or len(sizes) != 1 or not 1 <= window <= (n := sizes.pop()) / 2: raise ValueError(f"signals of {[len(v) for v in reference.values()]} images, window={window}: expected equal sizes, and a whole number up to half of them")
     scores = np.empty((resamples, len(monitors)))
     for row in scores:
         order = rng.permutation(n)
@@ -126,16 +132,20 @@ def split_scores(
     return dict(zip(monitors, scores.T))
 
 # %% ../nbs/13c_monitoring.ipynb #threshold
+def _rank(R, rate):
+    "Which of R sorted scores is the threshold."
+    if not 0 < rate < 1: raise ValueError(f"rate={rate}: expected a share between 0 and 1, such as 0.01")
+    k = max(1, math.ceil((R + 1) * (1 - rate) - 1e-9))            # the small term: 10 * 0.7 must not become 8
+    if k > R: raise ValueError(f"{R} scores for a rate of {rate:g}: at least {math.ceil(1 / rate - 1e-9) - 1} are needed")
+    return k
+
 def alarm_threshold(
     scores, # (R,) of windows without drift
     rate,   # false-alarm rate, above 0 and below 1
 )->float:   # alarm if a score is larger
     "The smallest score that a calm window exceeds with at most this chance. Raises `ValueError` for too few scores or a rate that is no share."
     scores = np.sort(_sample(scores, "scores"))
-    if not 0 < rate < 1: raise ValueError(f"rate={rate}: expected a share between 0 and 1, such as 0.01")
-    k = math.ceil((len(scores) + 1) * (1 - rate) - 1e-9)          # the small term: 10 * 0.7 must not become 8
-    if k > len(scores): raise ValueError(f"{len(scores)} scores for a rate of {rate:g}: at least {math.ceil(1 / rate - 1e-9) - 1} are needed")
-    return float(scores[k - 1])
+    return float(scores[_rank(len(scores), rate) - 1])
 
 # %% ../nbs/13c_monitoring.ipynb #uncertain
 def rate_interval(
@@ -143,11 +153,10 @@ def rate_interval(
     rate,      # false-alarm rate it was asked for
     confidence=0.95,
 )->tuple:      # lowest and highest true rate
-    "Where the true false-alarm rate of one resampled threshold lies. Raises `ValueError` for too few scores."
+    "Where the true false-alarm rate of one resampled threshold lies. Raises `ValueError` for too few scores, or a rate or confidence that is no share."
     from scipy.stats import beta
-    k = math.ceil((resamples + 1) * (1 - rate) - 1e-9)
-    if k > resamples: raise ValueError(f"{resamples} scores for a rate of {rate:g}: at least {math.ceil(1 / rate - 1e-9) - 1} are needed")
-    tail = (1 - confidence) / 2
+    if not 0 < confidence < 1: raise ValueError(f"confidence={confidence}: expected a share between 0 and 1, such as 0.95")
+    k, tail = _rank(resamples, rate), (1 - confidence) / 2
     return tuple(float(v) for v in beta.ppf([tail, 1 - tail], resamples + 1 - k, k))
 
 # %% ../nbs/13c_monitoring.ipynb #drift-monitor
@@ -175,7 +184,7 @@ class DriftMonitor:
             if signal not in live: raise ValueError(f"signal {signal!r} of {name!r} is missing: the window has {sorted(live)}")
             if len(live[signal]) != self.window: raise ValueError(f"a window of {len(live[signal])} images: the thresholds hold for {self.window}; make another monitor")
         score = {name: distance(self.reference[signal], live[signal]) for name, (signal, distance) in self.monitors.items()}
-        return {name: dict(score=s, threshold=self.thresholds[name], alarm=s > self.thresholds[name]) for name, s in score.items()}
+        return {name: dict(score=s, threshold=self.thresholds[name], alarm=not s <= self.thresholds[name]) for name, s in score.items()}   # NaN is an alarm
 
 # %% ../nbs/13c_monitoring.ipynb #five
 def mean_distance(
@@ -276,7 +285,9 @@ def feedback_loop(
     compare="release",    # or "service": with the model in service, which lets the old task slip away
     own_answers=False,    # True: train on the model's own answers in the place of labels
 )->tuple:                 # params in service at the end; a dict for each round, the first before any: live, old, confidence, and what the guard said
-    "Rounds of feedback with a guard; a refused candidate is dropped. Raises `ValueError` as `feedback_round` does."
+    "Rounds of feedback with a guard; a refused candidate is dropped. Raises `ValueError` for too few images to label or another `compare`, and as `feedback_round` does."
+    if not 1 <= labels * rounds <= len(stream[1]) or compare not in ("release", "service"):
+        raise ValueError(f"{rounds} rounds of {labels} labels, {len(stream[1])} images, compare={compare!r}: expected enough images, and release or service")
     rate = lambda pair: float(np.mean(forward(params, pair[0])[0].argmax(axis=1) == pair[1]))
     state = lambda: dict(live=rate(judged), old=rate(watched), confidence=float(signals(params, judged[0])["confidence"].mean()))
     history, release = [state()], params
@@ -314,29 +325,30 @@ def weights_hash(
     params, # dict of arrays
 )->str:     # 64 hexadecimal digits
     "SHA-256 over names, types, shapes and bytes, in the order of the names. Raises `StoreError` unless they are arrays of numbers."
-    if not params or not all(isinstance(k, str) and k != "file" and np.asarray(a).dtype.kind in "biuf" for k, a in params.items()):
-        raise StoreError(f"weights {', '.join(map(str, params)) or 'none'}: expected a dict of number arrays, W1, b1, ...")
+    if not isinstance(params, dict) or not params or not all(isinstance(k, str) and k not in ("file", "allow_pickle") and np.asarray(a).dtype.kind in "biuf" for k, a in params.items()):
+        raise StoreError(f"weights {list(params) if isinstance(params, dict) else type(params).__name__}: expected a dict of number arrays, W1, b1, ...")
     digest = hashlib.sha256()
     for name in sorted(params):
-        a = np.ascontiguousarray(params[name])
+        a = np.asarray(params[name])
         digest.update(f"{name} {a.dtype.str} {a.shape}\n".encode() + a.tobytes())
     return digest.hexdigest()
 
 # %% ../nbs/13c_monitoring.ipynb #store-log
 def _utc(): return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
-def _add_file(path, data):
-    "Write bytes under a name that must be new; the file appears whole or not at all."
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+def _put_file(path, data, place):
+    "Write bytes so that `path` appears whole or not at all. `place` is `os.link` if the name must be new, else `os.replace`."
+    part = path.with_name(f"{secrets.token_hex(16)}.part")        # of this process alone: two may write at once
     try:
-        with open(handle, "wb") as f: f.write(data); f.flush(); os.fsync(f.fileno())
-        os.link(part, path)
+        with open(part, "xb") as f: f.write(data); f.flush(); os.fsync(f.fileno())
+        place(part, path)
         if os.name == "posix":                                    # the new name must reach the disk as well
             folder = os.open(path.parent, os.O_RDONLY)
             try: os.fsync(folder)
             finally: os.close(folder)
     except FileExistsError as e: raise StoreError(f"{path.name} is taken: somebody else changed the store; read history() and decide again") from e
-    finally: os.unlink(part)
+    finally:
+        if part.exists(): os.unlink(part)
 
 def _read_log(folder):
     "All entries, oldest first, once numbers and hashes are known to fit."
@@ -344,9 +356,10 @@ def _read_log(folder):
     for number, path in enumerate(sorted(folder.glob("*.json")), start=1):
         raw = path.read_bytes()
         try: entry = json.loads(raw)
-        except ValueError as e: raise StoreError(f"{path}: no entry of a store ({e}); restore it from a backup") from e
+        except (ValueError, RecursionError) as e: raise StoreError(f"{path}: no entry of a store ({e}); restore it from a backup") from e
         if not isinstance(entry, dict) or path.name != f"{number:06d}.json" or entry.get("version") != number or entry.get("previous") != previous:
             raise StoreError(f"{path}: does not follow entry {number - 1}; an entry was changed or removed: restore the folder from a backup")
+        if not re.fullmatch("[0-9a-f]{64}", str(entry.get("weights"))): raise StoreError(f"{path}: weights={entry.get('weights')!r}, expected 64 hexadecimal digits; restore the entry from a backup")
         previous = hashlib.sha256(raw).hexdigest()
         entries.append(entry)
     return entries, previous
@@ -365,7 +378,7 @@ class ModelStore:
     def _entry(self, version):
         history = self.history()
         if not history: raise StoreError("the store is empty: deploy a model first")
-        if version is not None and not 1 <= version <= len(history): raise StoreError(f"version {version}: the store has 1 to {len(history)}")
+        if version is not None and not (isinstance(version, (int, np.integer)) and 1 <= version <= len(history)): raise StoreError(f"version {version!r}: the store has 1 to {len(history)}")
         return history[-1 if version is None else version - 1]
     def load(self,
         version=None, # its number; the one in service if None
@@ -380,7 +393,7 @@ class ModelStore:
         if not (isinstance(who, str) and who.strip() and isinstance(why, str) and why.strip()): raise StoreError(f"who={who!r}, why={why!r}: say who does this and why")
         entries, previous = _read_log(self.folder / "log")
         entry = dict(version=len(entries) + 1, action=action, weights=weights, who=who, when=self.clock(), why=why, previous=previous, **more)
-        _add_file(self.folder / "log" / f"{entry['version']:06d}.json", (json.dumps(entry, indent=1) + "\n").encode())
+        _put_file(self.folder / "log" / f"{entry['version']:06d}.json", (json.dumps(entry, indent=1) + "\n").encode(), os.link)
         return entry
     def deploy(self,
         params,   # dict of arrays
@@ -389,7 +402,7 @@ class ModelStore:
         "Put a model into service. If it fails or the machine dies, the version before stays in service."
         name, buffer = weights_hash(params), io.BytesIO()
         np.savez(buffer, **params)
-        _write_atomically(self.folder / "weights" / f"{name}.npz", buffer.getvalue())      # the same content under the same name
+        _put_file(self.folder / "weights" / f"{name}.npz", buffer.getvalue(), os.replace)  # the same content under the same name
         return self._append("deploy", name, who, why)
     def rollback(self,
         version,  # whose weights shall be in service again
@@ -398,7 +411,7 @@ class ModelStore:
         "Put old weights back into service, by a new entry. Their hash is checked first."
         if self._entry(version)["weights"] == self.current()["weights"]: raise StoreError(f"version {version} is what is in service: nothing to roll back")
         self.load(version)
-        return self._append("rollback", self._entry(version)["weights"], who, why, of=version)
+        return self._append("rollback", self._entry(version)["weights"], who, why, of=int(version))
 
 # %% ../nbs/13c_monitoring.ipynb #dashboard
 MARKS = {"deployed": ("^", "tab:green"), "refused": ("x", "black"), "rolled back": ("v", "tab:purple")}
@@ -412,17 +425,25 @@ def _marks(ax, days):
 def _accuracy(ax, days):
     from course_lib.evidence import wilson_interval
     known = [d for d in days if d.get("checked")]
+    ax.set(ylabel="accuracy")
+    if not known: return
     x, share = [d["day"] for d in known], np.array([d["right"] / d["checked"] for d in known])
     ends = np.array([wilson_interval(d["right"], d["checked"]) for d in known])
     ax.errorbar(x, share, np.abs(ends.T - share), fmt="o", ms=3, lw=1, color="tab:blue")
-    ax.set(ylabel="accuracy", ylim=(min(0.6, ends.min()), 1.02))
+    ax.set_ylim(min(0.6, ends.min()), 1.02)
+
+def _check_days(days):
+    if not days: raise ValueError("no days: expected at least one dict")
+    for d in days:
+        if missing := {"day", "psi", "threshold", "alarm", "confidence", "shares"} - set(d): raise ValueError(f"day {d.get('day')}: {sorted(missing)} missing; expected one value of each")
+        if d.get("mark") not in (None, *MARKS): raise ValueError(f"day {d['day']}, mark {d['mark']!r}: expected one of {[*MARKS]} or None")
 
 def dashboard(
     days, # dicts: day, psi, threshold, alarm, confidence, shares (c,); where labels came: right, checked; mark as in MARKS or None
 ):        # matplotlib Figure
-    "A month on one page. Raises `ValueError` for no days."
+    "A month on one page. Raises `ValueError` for no days, or days that lack a value."
     import matplotlib.pyplot as plt
-    if not days: raise ValueError("no days: expected at least one dict")
+    _check_days(days)
     x, column = [d["day"] for d in days], lambda k: np.array([d[k] for d in days])
     fig, (top, drift, sure, classes) = plt.subplots(4, 1, figsize=(5, 7), sharex=True, facecolor="white", layout="constrained")
     _accuracy(top, days); _marks(top, days)

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['ENDPOINTS', 'LATENCY_BOUNDS', 'CONFIDENCE_BOUNDS', 'SINGLE_BYTES', 'BATCH_BYTES', 'DRAIN_BYTES', 'WORDS',
-           'HEAD_SECONDS', 'MODEL_VARIABLE', 'load_model', 'RequestError', 'pixel_bytes', 'parse_images',
-           'prepare_drawing', 'Metrics', 'histogram_quantile', 'Brain', 'Guard', 'create_app', 'patient_protocol',
-           'application', 'serve', 'Server', 'Reply', 'ask', 'percentile', 'Load', 'load_test', 'queue_latencies',
-           'backoff_delays', 'recovery', 'service_benchmark']
+           'HEAD_SECONDS', 'REQUEST_SECONDS', 'UNREAD_SECONDS', 'AROUND_BYTES', 'MODEL_VARIABLE', 'load_model',
+           'RequestError', 'pixel_bytes', 'parse_images', 'prepare_drawing', 'Metrics', 'histogram_quantile', 'Brain',
+           'Guard', 'create_app', 'patient_protocol', 'application', 'serve', 'Server', 'Reply', 'ask', 'percentile',
+           'Load', 'load_test', 'queue_latencies', 'backoff_delays', 'recovery', 'service_benchmark']
 
 # %% ../nbs/13b_service.ipynb #imports
-import asyncio, base64, hashlib, json, math, os, reprlib, socket, subprocess, sys, tempfile, threading, time, zipfile
+import asyncio, base64, hashlib, json, math, os, reprlib, socket, subprocess, sys, tempfile, threading, time
 import urllib.error, urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,17 +27,23 @@ def load_model(
 ):             # params and the SHA-256 of the file
     "Read a model for serving. Raises `ValueError` for a file that is missing or holds no such network."
     path = Path(path) if path else _default_model()
-    if not path.is_file(): raise ValueError(f"model file {path} does not exist: give the path of an .npz or a packed file")
+    if not path.is_file(): raise ValueError(f"model file {path} does not exist, or is no file: give the path of an .npz or a packed file")
     try:
         if path.suffix == ".npz":
-            with np.load(path) as file: params = {name: file[name] for name in file.files}
+            with open(path, "rb") as opened, np.load(opened) as file: params = {name: file[name] for name in file.files}
         else:
             from course_lib.packing import read_packed
             params = read_packed(path)
-        answer = forward(params, np.zeros((1, 784), np.float32))[0]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, ImportError, zipfile.BadZipFile) as e: raise ValueError(f"{path.name} is no model that can be served ({e}): expected weights W1 (784, h), b1, ... to 10 classes") from e
-    if answer.shape != (1, 10) or not np.isfinite(answer).all(): raise ValueError(f"{path.name} answers {answer.shape}: expected ten finite logits")
-    return params, hashlib.sha256(path.read_bytes()).hexdigest()
+        return _usable(params), hashlib.sha256(path.read_bytes()).hexdigest()
+    except Exception as e: raise ValueError(f"{path.name} is no model that can be served ({type(e).__name__}: {e}): expected weights W1 (784, h), b1, ... to 10 classes") from e
+
+def _usable(params):
+    "The weights as float32. Raises `ValueError` if some image could get another answer than ten finite logits."
+    if odd := [name for name, w in params.items() if w.dtype.kind not in "fiub"]: raise ValueError(f"{odd[0]} holds {params[odd[0]].dtype}, no numbers")
+    params = {name: w.astype(np.float32) for name, w in params.items()}
+    with np.errstate(all="ignore"): most = forward({name: np.abs(w) for name, w in params.items()}, np.ones((1, 784), np.float32))[0]
+    if most.shape != (1, 10) or not np.isfinite(most).all(): raise ValueError(f"answers of shape {most.shape}, at most {most.max(initial=0):.3g}: expected ten finite logits")
+    return params
 
 def _default_model():
     from course_lib.settings import course_root
@@ -110,6 +117,7 @@ def _raw_images(body, most):
 def _json_images(body, most):
     from pydantic_core import from_json
     key = "images" if most else "image"
+    if most and (opened := body.count(b"[") + body.count(b"{")) > 29 * most + 2: raise RequestError(422, "count", f"{opened} lists and objects", f"a list of 1 to {most} images", "send each image flat, or as 28 rows")
     try: document = from_json(body)
     except ValueError as e: raise RequestError(400, "bad_json", _brief(body), "JSON text in UTF-8", f"mend it: {e}") from None
     if not isinstance(document, dict) or list(document) != [key]:
@@ -224,43 +232,45 @@ class Brain:
         version="",       # of the model, for people
         *,
         batch_limit=256,  # images in one batch
-        in_flight=64,     # predictions worked on at one time; more are answered 503
+        in_flight=1000,   # single images on their way or worked on; more are answered 503
+        batches=32,       # batches likewise
         body_seconds=5.0, # time for a body to arrive
     ):
         "Raises `ValueError` for limits below 1."
-        if min(batch_limit, in_flight) < 1 or body_seconds <= 0: raise ValueError(f"batch_limit {batch_limit}, in_flight {in_flight}, body_seconds {body_seconds}: expected positive limits")
-        self.params, self.sha256, self.version, self.warm, self.busy = params, sha256, version, False, 0
-        self.batch_limit, self.in_flight, self.body_seconds, self.metrics = batch_limit, in_flight, body_seconds, Metrics()
+        if min(batch_limit, in_flight, batches) < 1 or body_seconds <= 0: raise ValueError(f"batch_limit {batch_limit}, in_flight {in_flight}, batches {batches}, body_seconds {body_seconds}: expected positive limits")
+        self.params, self.sha256, self.version, self.warm, self.metrics = params, sha256, version, False, Metrics()
+        self.batch_limit, self.body_seconds, self.limits = batch_limit, body_seconds, {"/predict": in_flight, "/predict/batch": batches}
+        self.busy, self.thread = dict.fromkeys(self.limits, 0), ThreadPoolExecutor(1, "batches")
         self.metrics.model.labels(sha256, version).set(1)
-        self.metrics.in_flight.set_function(lambda: self.busy)
+        self.metrics.in_flight.set_function(lambda: sum(self.busy.values()))
     def answer(self, pixels):
         "Answers for (n, 784) uint8 pixels, a list of dicts."
         probs = softmax(forward(self.params, pixels / np.float32(255))[0])
         digits, tops = probs.argmax(axis=1).tolist(), probs.max(axis=1).tolist()
         for digit, top in zip(digits, tops): self.metrics.predicted(digit, top)
         return [{"digit": d, "confidence": round(t, 6), "probabilities": [round(p, 6) for p in row]} for d, t, row in zip(digits, tops, probs.tolist())]
-    def ready(self): return self.warm and self.busy < self.in_flight
+    def full(self, path): return path in self.limits and self.busy[path] >= self.limits[path]
+    def ready(self): return self.warm and not self.full("/predict")
     def health(self): return {"live": True, "ready": self.ready(), "model": self.version, "sha256": self.sha256}
 
 # %% ../nbs/13b_service.ipynb #guard
 class Guard:
-    "Middleware: counts and times requests, and answers 503 while too many predictions are in flight."
+    "Middleware: counts and times requests, and answers 503 while too many of one kind are in flight."
     def __init__(self, app, brain): self.app, self.brain = app, brain
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http": return await self.app(scope, receive, send)
-        path, begun, status = scope["path"], time.perf_counter(), 500
-        endpoint, limited = path if path in ENDPOINTS else "other", path.startswith("/predict")
+        path, brain, begun, status = scope["path"], self.brain, time.perf_counter(), 500
         async def note(message):
             nonlocal status
             if message["type"] == "http.response.start": status = message["status"]
             await send(message)
         try:
-            if limited and self.brain.busy >= self.brain.in_flight:
-                return await _error(RequestError(503, "busy", f"{self.brain.busy} requests in flight", f"fewer than {self.brain.in_flight}", "wait as Retry-After says, then repeat"))(scope, receive, note)
-            self.brain.busy += limited
+            if brain.full(path): return await _error(RequestError(503, "busy", f"{brain.busy[path]} requests in flight", f"fewer than {brain.limits[path]}", "wait as Retry-After says, then repeat"))(scope, receive, note)
+            if path not in brain.limits: return await self.app(scope, receive, note)
+            brain.busy[path] += 1
             try: await self.app(scope, receive, note)
-            finally: self.brain.busy -= limited
-        finally: self.brain.metrics.answered(endpoint, status, time.perf_counter() - begun)
+            finally: brain.busy[path] -= 1
+        finally: brain.metrics.answered(path if path in ENDPOINTS else "other", status, time.perf_counter() - begun)
 
 def _error(error, headers=None):
     "A `RequestError` as a response. A request whose body was not read to its end closes the connection."
@@ -295,20 +305,20 @@ def _body(key, schema, most):
 def _add_predictions(app, brain):
     from fastapi import Request
     from fastapi.responses import Response
-    from starlette.concurrency import run_in_threadpool
-    reply = lambda content: Response(json.dumps(content), media_type="application/json")
     kind = lambda request: request.headers.get("content-type", "")
     async def predict(request: Request):
         "One image: the digit and ten probabilities."
         body = await _read_body(request, SINGLE_BYTES, brain.body_seconds)
-        return reply(brain.answer(parse_images(body, kind(request)))[0])
+        return Response(json.dumps(brain.answer(parse_images(body, kind(request)))[0]), media_type="application/json")
     async def predict_batch(request: Request):
         "Several images: one answer for each, in the same order."
         body = await _read_body(request, BATCH_BYTES, brain.body_seconds)
-        return reply(await run_in_threadpool(lambda: {"answers": brain.answer(parse_images(body, kind(request), brain.batch_limit))}))
+        work = lambda: json.dumps({"answers": brain.answer(parse_images(body, kind(request), brain.batch_limit))})
+        return Response(await asyncio.get_running_loop().run_in_executor(brain.thread, work), media_type="application/json")
     several = {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": brain.batch_limit}
     given = dict(methods=["POST"], response_class=Response)
     refusals = (400, 408, 413, 415, 422, 503)
+    for path, view in (("/predict", predict), ("/predict/batch", predict_batch)): app.router.add_route(path, view, methods=["POST"], include_in_schema=False)
     app.add_api_route("/predict", predict, responses=_replies(_ANSWER, *refusals), openapi_extra=_body("image", _IMAGE, 1), **given)
     app.add_api_route("/predict/batch", predict_batch, responses=_replies(_object(answers={"type": "array", "items": _ANSWER}), *refusals), openapi_extra=_body("images", several, brain.batch_limit), **given)
 
@@ -349,7 +359,7 @@ def create_app(
     params,    # weights, as `load_model` gives them
     sha256="", # of the model file
     version="",# of the model, for people
-    **limits,  # batch_limit, in_flight, body_seconds of `Brain`
+    **limits,  # batch_limit, in_flight, batches, body_seconds of `Brain`
 ):             # a FastAPI app
     "The service as an ASGI application. Raises `ValueError` for limits below 1."
     from fastapi import FastAPI
@@ -361,7 +371,8 @@ def create_app(
         brain.warm = True
         yield
         brain.warm = False
-    app = FastAPI(title="Digits", version=version or "0", summary="Handwritten digits, 28 by 28", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
+    app = FastAPI(title="Digits", version=version or "0", summary="Handwritten digits, 28 by 28", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan,
+                  telemetry=dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False))      # nothing leaves this machine
     app.state.brain = brain
     _add_predictions(app, brain); _add_views(app, brain)
     app.add_middleware(Guard, brain=brain)
@@ -378,29 +389,48 @@ def _http_error(request, error):
     return RequestError(error.status_code, "refused", what, "a request as /openapi.json describes", str(error.detail))
 
 # %% ../nbs/13b_service.ipynb #protocol
-HEAD_SECONDS = 5
+HEAD_SECONDS, REQUEST_SECONDS, UNREAD_SECONDS, AROUND_BYTES = 5, 20, 20, 65_536
+
+class _Patience:
+    "Limits for uvicorn's HTTP: the time of a head and of a whole request, the bytes around the body, the time that an answer waits to be read."
+    timer, stuck, reading, around = None, None, "", 0          # reading: "head", "body", or "" between requests
+    def connection_made(self, transport): super().connection_made(transport); self._wait(HEAD_SECONDS)
+    def connection_lost(self, exc): self._calm(); self.resume_writing(); super().connection_lost(exc)
+    def data_received(self, data):
+        self.around += len(data)
+        super().data_received(data)
+        if not self.reading or self.transport.is_closing(): self.around = 0
+        elif self.around > AROUND_BYTES: self._refuse(RequestError(431, "too_large", f"{self.around} bytes that are not body", f"at most {AROUND_BYTES}", "send fewer or shorter headers, and larger chunks"))
+        elif not self.timer: self._wait(HEAD_SECONDS if self.reading == "head" else REQUEST_SECONDS)
+    def on_message_begin(self): self._calm(); self.reading = "head"; super().on_message_begin()
+    def on_headers_complete(self): self._calm(); self.reading = "body"; super().on_headers_complete()
+    def on_body(self, body): self.around -= len(body); super().on_body(body)
+    def on_message_complete(self): self._calm(); self.reading, self.around = "", 0; super().on_message_complete()
+    def pause_writing(self): super().pause_writing(); self.stuck = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+    def resume_writing(self):
+        if self.stuck: self.stuck.cancel(); self.stuck = None
+        super().resume_writing()
+
+# %% ../nbs/13b_service.ipynb #refuse
+class _Refusals(_Patience):
+    "What happens when a limit is passed, or what came is not HTTP."
+    def _wait(self, seconds): self.timer = self.loop.call_later(seconds, self._give_up)
+    def _calm(self):
+        if self.timer: self.timer.cancel(); self.timer = None
+    def _give_up(self):
+        if not self.transport.is_closing(): self._refuse(RequestError(408, "slow", f"no whole {self.reading or 'head'} yet", f"a head within {HEAD_SECONDS} s, all within {REQUEST_SECONDS} s", "send it faster"))
+    def send_400_response(self, msg): self._refuse(RequestError(400, "bad_http", "a request that is not HTTP", "HTTP/1.1", "check request line, headers and chunks"))
+    def _refuse(self, error):
+        words, body = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}[error.status], json.dumps(error.content).encode()
+        answered = self.cycle and self.cycle.response_started and (self.reading == "body" or not self.cycle.response_complete)
+        if not answered: self.transport.write(b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (error.status, words, len(body), body))
+        if self.cycle: self.cycle.disconnected = True; self.cycle.message_event.set()      # the app may stop
+        self.transport.close()
 
 @lru_cache
 def _patient():
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-    class Patient(HttpToolsProtocol):
-        "uvicorn's HTTP, with a limit on the time that the head of a request may take."
-        waiting = None
-        def _wait(self):
-            if self.waiting: self.waiting.cancel()
-            self.waiting = self.loop.call_later(HEAD_SECONDS, self._give_up)
-        def _give_up(self):
-            if not self.transport.is_closing(): self._refuse(RequestError(408, "slow", f"no whole head in {HEAD_SECONDS} s", "the head of the request in that time", "send it faster"))
-        def _refuse(self, error):
-            body, line = json.dumps(error.content).encode(), {400: b"400 Bad Request", 408: b"408 Request Timeout"}[error.status]
-            self.transport.write(b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (line, len(body), body))
-            self.transport.close()
-        def connection_made(self, transport): super().connection_made(transport); self._wait()
-        def connection_lost(self, exc): self.waiting and self.waiting.cancel(); super().connection_lost(exc)
-        def on_message_begin(self): super().on_message_begin(); self._wait()
-        def on_headers_complete(self): self.waiting.cancel(); super().on_headers_complete()
-        def send_400_response(self, msg): self._refuse(RequestError(400, "bad_http", "a request that is not HTTP", "HTTP/1.1", "check request line, headers and chunks"))
-    return Patient
+    return type("Patient", (_Refusals, HttpToolsProtocol), {})
 
 def patient_protocol(**given):
     "Called by uvicorn for each connection."
@@ -431,7 +461,7 @@ def serve(
     if model: os.environ[MODEL_VARIABLE] = str(Path(model).resolve())
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"): os.environ.setdefault(name, "1")      # one image gains nothing from two threads
     with _listen(host, port) as listening:
-        config = uvicorn.Config("course_lib.service:application", factory=True, http="course_lib.service:patient_protocol", ws="none", log_level="warning", access_log=False,
+        config = uvicorn.Config("course_lib.service:application", factory=True, http="course_lib.service:patient_protocol", ws="none", log_level="error", access_log=False, proxy_headers=False,
                                 workers=1, timeout_graceful_shutdown=5, server_header=False, date_header=False)
         announce(f"http://{host}:{listening.getsockname()[1]} serves {Path(model or _default_model()).name}; Ctrl+C stops it")
         supervisor = Multiprocess(config, [listening])

@@ -98,6 +98,18 @@ def test_metrics_count_what_happened():
     assert 'service_request_seconds_bucket{endpoint="/predict",le="+Inf"} 4.0' in text and f'service_model{{sha256="{SHA256}",version="lenet_300_100_0"}} 1.0' in text
 
 
+def test_metrics_can_be_parsed(server):
+    """By Prometheus' own parser; and neither unknown paths nor unknown methods make new series."""
+    from prometheus_client.parser import text_string_to_metric_families
+    samples = lambda: {(s.name, *sorted(s.labels.items())) for f in text_string_to_metric_families(ask(server.url + "/metrics").body.decode()) for s in f.samples}
+    ask(server.url + "/no"), talk(server, head("/no/2", "PURGE", ""))
+    samples()
+    before = samples()
+    for k in range(40):
+        talk(server, head(f"/{k}%ff%00", ("GET", "PUT", "PURGE")[k % 3], ""))
+    assert samples() == before and ("service_model", ("sha256", SHA256), ("version", "lenet_300_100_0")) in before
+
+
 def test_two_apps_in_one_process():
     """Registries are per app: a second one neither fails nor counts for the first."""
     first, second = create_app(PARAMS), create_app(PARAMS)
@@ -146,6 +158,8 @@ RAW = {
     "no number": ((head(Content_Length="many"),), 400), "length and chunks": ((head(Content_Length=5, Transfer_Encoding="chunked") + b"0\r\n\r\n",), 400),
     "bad chunk": ((head(Transfer_Encoding="chunked") + b"xyz\r\n",), 400), "huge length": ((head(Content_Length=10**12),), 413), "absurd length": ((head(Content_Length=10**19),), (400, 413)),
     "gzip": ((head(Content_Encoding="gzip", Content_Length=2) + b"\x1f\x8b",), 415), "long header": ((head(X="a" * 70_000, Content_Length=2) + b"{}",), (400, 413, 422, 431)),
+    "endless head": ((head(X="a" * 3_000_000),), 431), "endless path": ((head("/" + "a" * 3_000_000, "GET", ""),), 431), "many headers": ((head(**{f"X{i}": "y" * 50 for i in range(30_000)}),), 431),
+    "chunks of one byte": ((head("/predict/batch", Transfer_Encoding="chunked") + b"1\r\n \r\n" * 300_000,), 431),
     "long path": ((head("/" + "a" * 60_000, "GET", ""),), (400, 404, 414)),
 }
 
@@ -195,25 +209,128 @@ def test_an_aborted_request_leaves_no_trace(server):
     assert "service_in_flight 0.0" in ask(server.url + "/metrics").body.decode() and 'status="500"' not in ask(server.url + "/metrics").body.decode()
 
 
-def test_a_full_service_says_when_to_come_back(server):
-    """With the line full of unfinished requests: 503 with Retry-After, alive but not ready; afterwards all is well."""
+def opened(server, many):
     host, port = server.url.removeprefix("http://").split(":")
-    waiting = [socket.create_connection((host, int(port))) for _ in range(64)]
+    return [socket.create_connection((host, int(port)), timeout=30) for _ in range(many)]
+
+
+def in_flight(server):
+    return float(re.search(r"^service_in_flight (.*)$", ask(server.url + "/metrics").body.decode(), re.M)[1])
+
+
+def until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_a_full_service_says_when_to_come_back(server):
+    """With the line full of unfinished batches: 503 with Retry-After for a batch, single images go on; afterwards all is well."""
+    body = json.dumps({"images": [FLAT]}).encode()
+    waiting = opened(server, 32)
     try:
         for s in waiting:
-            s.sendall(head(Content_Length=len(GOOD)))
-        time.sleep(0.5)
-        busy = ask(server.url + "/predict", GOOD)
+            s.sendall(head("/predict/batch", Content_Length=len(body)))
+        assert until(lambda: in_flight(server) == 32)
+        busy = ask(server.url + "/predict/batch", body)
         assert busy.status == 503 and busy.headers["Retry-After"] == "1" and is_error(busy.body)
-        assert ask(server.url + "/health").json()["ready"] is False and ask(server.url + "/ready").status == 503
+        assert ask(server.url + "/ready").status == 200
+        still_right(server)
         for s in waiting:
-            s.sendall(GOOD)
+            s.sendall(body)
         assert all(s.recv(4096).startswith(b"HTTP/1.1 200") for s in waiting), "those that were taken are answered"
     finally:
         for s in waiting:
             s.close()
-    assert ask(server.url + "/ready").status == 200
+    assert ask(server.url + "/predict/batch", body).status == 200
+
+
+def test_a_full_line_of_single_images():
+    """Two of two places taken: the third gets 503 and /ready says no, while /health says alive; afterwards both say yes."""
+    import asyncio
+    app = create_app(PARAMS, in_flight=2)
+    app.state.brain.warm = True
+
+    async def play():
+        go = asyncio.Event()
+
+        async def one(path, method="POST", wait=False):
+            got = []
+            async def receive():
+                if wait:
+                    await go.wait()
+                return {"type": "http.request", "body": GOOD, "more_body": False}
+            async def send(message):
+                got.append(message)
+            scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+                     "root_path": "", "scheme": "http", "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}
+            await app(scope, receive, send)
+            return got[0]["status"]
+        slow = [asyncio.create_task(one("/predict", wait=True)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        during = [await one("/predict"), await one("/ready", "GET"), await one("/health", "GET")]
+        go.set()
+        return during, [await s for s in slow], [await one("/predict"), await one("/ready", "GET")]
+    assert asyncio.run(play()) == ([503, 503, 200], [200, 200], [200, 200])
+
+
+@pytest.mark.parametrize("what", ("bodies", "heads", "trailers", "bodies for a path that reads none"))
+def test_many_slow_senders_keep_nobody_out(server, what):
+    start = {"bodies": head(Content_Length=2000) + b"{", "heads": head()[:-2] + b"X: y", "trailers": head(Transfer_Encoding="chunked") + b"2\r\n{}\r\n0\r\nX: ",
+             "bodies for a path that reads none": head("/health", Content_Length=10**6) + b"x"}[what]
+    slow = opened(server, 200)
+    try:
+        for s in slow:
+            s.sendall(start)
+        for _ in range(5):
+            still_right(server)
+    finally:
+        for s in slow:
+            s.close()
+    assert until(lambda: in_flight(server) == 0)
+
+
+@pytest.mark.parametrize("list_", (b"[]", b"{}", b"[[[[]]]]"))
+def test_a_batch_of_lists_is_refused_before_it_is_parsed(server, list_):
+    """1.5 MB of brackets would be some 100 MB of lists, and half a second in which nobody is served."""
+    body = (b'{"images":[' + list_ + (b"," + list_) * 2_000_000)[:1_570_000]
+    begun = time.process_time()
+    with pytest.raises(RequestError) as refused:
+        parse_images(body, JSON, 256)
+    assert refused.value.status == 422 and time.process_time() - begun < 0.2
+    threads = [threading.Thread(target=lambda: ask(server.url + "/predict/batch", body)) for _ in range(20)]
+    for t in threads:
+        t.start()
+    begun = time.monotonic()
     still_right(server)
+    assert time.monotonic() - begun < 5
+    for t in threads:
+        t.join(30)
+
+
+def test_the_largest_batch_in_rows_is_taken(server):
+    body = json.dumps({"images": [np.array(FLAT).reshape(28, 28).tolist()] * 256}).encode()
+    assert len(ask(server.url + "/predict/batch", body).json()["answers"]) == 256
+
+
+def test_answers_that_nobody_reads_do_not_stop_the_service(server):
+    """Unread answers pile up in one connection; others are served, and the memory of the worker stays bounded."""
+    before = server.worker().memory_info().rss
+    unread = opened(server, 4)
+    try:
+        for s in unread:
+            s.settimeout(1)
+            try:
+                for _ in range(200):
+                    s.sendall(head("/", "GET", "") * 50)
+            except OSError:
+                pass                                # the service reads no more
+        still_right(server)
+        assert server.worker().memory_info().rss - before < 100e6
+    finally:
+        for s in unread:
+            s.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -333,7 +450,7 @@ def test_course_serve_and_a_taken_port():
         assert process.wait(20) == 0 and process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("content", (None, b"", b"PK\x03\x04 not a zip"))
+@pytest.mark.parametrize("content", (None, b"PK\x03\x04 not a zip"))
 def test_course_serve_refuses_a_bad_model(tmp_path, content):
     path = tmp_path / "model.npz"
     if content is not None:
@@ -341,6 +458,34 @@ def test_course_serve_refuses_a_bad_model(tmp_path, content):
     with course("--model", path, "--port", 0) as process:
         said = process.stderr.read().strip()
     assert process.returncode == 1 and "model.npz" in said and len(said.splitlines()) == 1
+
+
+class Trap:
+    def __reduce__(self):
+        return os.abort, ()
+
+
+PICKLED = np.empty(1, object)
+PICKLED[0] = Trap()
+BAD_MODELS = {"pickled objects": {"W1": PICKLED}, "complex": {k: v.astype(complex) for k, v in PARAMS.items()}, "strings": {"b1": np.array(["x"] * 300)}, "NaN": {"b3": np.full(10, np.nan)},
+              "overflow": {"W1": np.full((784, 300), 3e38)}, "nine classes": {"W3": PARAMS["W3"][:, :9], "b3": PARAMS["b3"][:9]}, "another shape": {"b1": PARAMS["b1"][:1]}}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", [*BAD_MODELS, "empty", "cut", "rotten", "a folder", "no network"])
+def test_a_bad_model_is_refused(tmp_path, name):
+    """A `ValueError` in words, and nothing that a file holds is run."""
+    path = tmp_path / "model.npz"
+    np.savez_compressed(path, **(PARAMS | BAD_MODELS.get(name, {})))
+    data = bytearray(path.read_bytes())
+    if name == "rotten":
+        data[5000:5200] = b"\xff" * 200
+    if name in ("empty", "cut", "rotten"):
+        path.write_bytes(data[:{"empty": 0, "cut": len(data) // 2}.get(name, len(data))])
+    if name == "no network":
+        np.savez(path)
+    with pytest.raises(ValueError, match=tmp_path.name if name == "a folder" else "model.npz"):
+        load_model(tmp_path if name == "a folder" else path)
 
 
 # The drawing page in a real browser.
@@ -387,6 +532,17 @@ def test_draw_with_the_mouse(page):
     angle = np.linspace(0, 2 * np.pi, 25)
     draw(page, [(140 + 60 * np.sin(a), 140 - 90 * np.cos(a)) for a in angle])
     assert digit(page) == "0"
+
+
+def test_only_the_first_button_draws(page):
+    box = page.locator("#draw").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down(button="right")
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.up(button="right")
+    assert not page.evaluate("drawing().some(Boolean)")
+    page.mouse.click(box["x"] + 277, box["y"] + 277)
+    assert page.evaluate("drawing()[280 * 280 - 1] > 0"), "the pointer draws where it is, to the last corner"
 
 
 def test_draw_with_the_keyboard(page):
